@@ -1,0 +1,66 @@
+/*
+ * The store: one SQLite database (<data_dir>/emulator.db, WAL,
+ * synchronous=FULL). All SQL stands behind emulator/store/. Only the writer
+ * thread uses a store; tests open one in memory.
+ *
+ * This header is the ground: opening, transactions, statements. The tables' own
+ * functions are in store/<table>.h.
+ */
+#ifndef MH_EMULATOR_STORE_STORE_H
+#define MH_EMULATOR_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <sqlite3.h>
+
+#include "lib/base/err.h"
+
+struct store;
+
+#define STORE_SCHEMA_VERSION 1
+
+/* path ":memory:" for tests. Creates the schema when the file is new; VERSION when
+ * it was made by a newer program, or by an older one that cannot be migrated. */
+int store_open(const char *path, struct store **ret, struct mh_err *err) MH_MUST_CHECK;
+void store_close(struct store *s);
+
+int store_begin(struct store *s, struct mh_err *err) MH_MUST_CHECK;
+int store_commit(struct store *s, struct mh_err *err) MH_MUST_CHECK;
+void store_rollback(struct store *s);
+int store_savepoint(struct store *s, struct mh_err *err) MH_MUST_CHECK;
+int store_release(struct store *s, struct mh_err *err) MH_MUST_CHECK;
+void store_rollback_to(struct store *s); /* and releases it */
+
+/*
+ * A cached statement, bound in one go and stepped:
+ *
+ *	struct stmt q;
+ *	store_query(s, &q, "SELECT a, b FROM t WHERE c = ? AND d = ?", "si", c, d);
+ *	while ((rc = stmt_next(&q, err)) == 1)
+ *		... stmt_text(&q, 0), stmt_i64(&q, 1) ...   borrowed until the next step
+ *	stmt_end(&q);
+ *
+ * Types: s text (NULL binds NULL), i int64_t. The SQL is a string literal; it is
+ * the cache's key. stmt_next answers 1 a row, 0 the end, -1 an error.
+ */
+struct stmt {
+	struct store *store;
+	sqlite3_stmt *handle; /* NULL when preparing failed; stmt_next tells */
+};
+void store_query(struct store *s, struct stmt *q, const char *sql, const char *types, ...);
+int stmt_next(struct stmt *q, struct mh_err *err) MH_MUST_CHECK;
+const char *stmt_text(struct stmt *q, int column); /* NULL for NULL */
+int64_t stmt_i64(struct stmt *q, int column);
+bool stmt_is_null(struct stmt *q, int column);
+void stmt_end(struct stmt *q);
+static inline void clean_stmt(struct stmt *q)
+{
+	stmt_end(q);
+}
+/* INSERT, UPDATE, DELETE. *ret_changed may be NULL. */
+int store_exec(struct store *s, int64_t *ret_changed, struct mh_err *err, const char *sql,
+	       const char *types, ...) MH_MUST_CHECK;
+int64_t store_last_rowid(struct store *s);
+
+#endif

@@ -1,0 +1,17 @@
+/*
+ * Named kill points. In a build with --enable-fault-points,
+ * MILLHAND_KILL_AT=name:n makes the process kill itself (SIGKILL) when it
+ * passes the point `name` for the n-th time (n from 1; absent = 1). In any
+ * other build the macro is nothing and the environment is not looked at.
+ */
+#ifndef MH_BASE_FAULT_H
+#define MH_BASE_FAULT_H
+
+#ifdef MH_FAULT_POINTS
+void fault_point(const char *name);
+#define FAULT_POINT(name) fault_point(name)
+#else
+#define FAULT_POINT(name) ((void)0)
+#endif
+
+#endif

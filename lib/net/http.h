@@ -1,0 +1,74 @@
+/*
+ * HTTP requests on the loop: one request in, one completion callback out,
+ * exactly once, never from inside http_send(). Redirects are not followed.
+ * Descriptors are close-on-exec from birth. Nothing is retried here: the caller
+ * knows what may be sent twice.
+ *
+ * Bodies: from memory, or from a file descriptor with a known length. Answers:
+ * into memory up to max_body bytes (more is PROTO), or into a file descriptor
+ * (only when the status is 200 or 206; other answers go to memory).
+ */
+#ifndef MH_NET_HTTP_H
+#define MH_NET_HTTP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/err.h"
+#include "lib/net/loop.h"
+
+struct http_client; /* one connection pool, by host, for all credentials */
+
+struct http_options {
+	const char *ca_file;    /* NULL: the system's */
+	const char *user_agent;
+	int64_t connect_timeout_ms; /* 5000 when 0 */
+	bool insecure_plain_ok; /* http:// to other than loopback */
+};
+
+int http_client_new(struct loop *loop, const struct http_options *options,
+		    struct http_client **ret, struct mh_err *err) MH_MUST_CHECK;
+/* Cancels what is under way without callbacks. */
+void http_client_free(struct http_client *client);
+
+struct http_request {
+	const char *method; /* GET, PUT, POST, HEAD, DELETE */
+	const char *url;    /* sent as written: already encoded */
+	const char *const *headers; /* "Name: value", NULL-terminated */
+	const void *body; /* copied; NULL when body_fd or none */
+	size_t body_len;
+	int body_fd; /* -1: none; read with pread from 0 to body_len; borrowed until done */
+	int answer_fd; /* -1: memory; written with pwrite from answer_offset; borrowed until done */
+	int64_t answer_offset;
+	size_t max_body;     /* of an answer in memory; 0 = 10 MiB */
+	int64_t max_file;    /* of an answer in a file; 0 = no limit */
+	int64_t timeout_ms;  /* whole exchange; 0 = none */
+	int64_t stall_ms;    /* no byte moved for so long; 0 = 60 s */
+};
+
+struct http_answer {
+	long status;         /* 0 when no whole answer arrived: then err says why */
+	bool sent;           /* whether the request may have reached the server */
+	struct buf body;     /* memory answers */
+	int64_t file_bytes;  /* file answers */
+	int64_t server_date_ms; /* Date header, or -1 */
+	int64_t age_s;       /* Age header, or -1 */
+	int64_t sent_ms, received_ms; /* wall clock, for skew (semantics A12) */
+	struct http_header_list *headers;
+	struct mh_err err;   /* NET, TIMEOUT, PROTO ...; class OK when status != 0 */
+};
+/* By name in any case; NULL when absent. Borrowed from the answer. */
+const char *http_answer_header(const struct http_answer *a, const char *name);
+
+struct http_call; /* handle of a request under way, valid until its callback or cancel */
+typedef void (*http_done_fn)(void *ctx, struct http_answer *answer); /* answer borrowed */
+
+/* Cannot fail by itself: what goes wrong at once is told to the callback on the
+ * next turn. */
+struct http_call *http_send(struct http_client *client, const struct http_request *request,
+			    http_done_fn done, void *ctx);
+/* No callback will come. */
+void http_cancel(struct http_call *call);
+
+#endif
