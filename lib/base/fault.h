@@ -7,6 +7,8 @@
 #ifndef MH_BASE_FAULT_H
 #define MH_BASE_FAULT_H
 
+#include "config.h"
+
 #ifdef MH_FAULT_POINTS
 void fault_point(const char *name);
 #define FAULT_POINT(name) fault_point(name)
