@@ -22,8 +22,9 @@ struct builtin_artifact {
 /* What the engine hands out: everything the work needs, nothing it must look up. */
 struct builtin_job {
 	char id[STR_UUID_SIZE];
-	char *category, *provider;    /* "Source"/"CodeCommit", "Source"/"S3", "Deploy"/"S3" */
-	struct json_object *config;   /* resolved; owned */
+	char *category,
+		*provider; /* "Source"/"CodeCommit", "Source"/"S3", "Deploy"/"S3" */
+	struct json_object *config; /* resolved; owned */
 	char *pipeline, *execution_id;
 	struct builtin_artifact *inputs;
 	size_t input_count;
@@ -34,9 +35,10 @@ void builtin_job_done(struct builtin_job *job);
 
 struct builtin_result {
 	const char *failure_type; /* NULL: success; else one of the six types */
-	const char *message;      /* failure */
+	const char *message; /* failure */
 	const char *summary, *external_id, *external_url; /* may be NULL */
-	const char *revision_id, *revision_summary, *revision_url; /* sources; may be NULL */
+	const char *revision_id, *revision_summary,
+		*revision_url; /* sources; may be NULL */
 	int64_t revision_created_ms; /* 0: unknown */
 	struct json_object *variables; /* string to string; may be NULL; borrowed */
 };
@@ -44,11 +46,11 @@ struct builtin_result {
 /* In the engine (emulator/engine/builtin_jobs.c), run by writer_call. The next built-in
  * job that is queued, or claimed in an earlier life of the process (claim_epoch
  * differs); *ret_found false when there is none. */
-int engine_claim_builtin(struct op_ctx *ctx, const char *claim_epoch, struct builtin_job *ret,
-			 bool *ret_found, struct api_error *err);
+int engine_claim_builtin(struct op_ctx *ctx, const char *claim_epoch,
+			 struct builtin_job *ret, bool *ret_found, struct api_error *err);
 /* First report wins; a report for a job that ended meanwhile is dropped silently. */
-int engine_finish_builtin(struct op_ctx *ctx, const char *job_id, const struct builtin_result *result,
-			  struct api_error *err);
+int engine_finish_builtin(struct op_ctx *ctx, const char *job_id,
+			  const struct builtin_result *result, struct api_error *err);
 
 /* In emulator/builtin/. Starts the threads; wake is for writer_options. */
 struct builtin_pool;

@@ -18,7 +18,8 @@
 
 struct creds_key; /* 32 bytes in <data_dir>/creds.key (0600), made on first start */
 
-int creds_key_open(const char *data_dir, struct creds_key **ret, struct mh_err *err) MH_MUST_CHECK;
+int creds_key_open(const char *data_dir, struct creds_key **ret,
+		   struct mh_err *err) MH_MUST_CHECK;
 void creds_key_free(struct creds_key *key);
 
 struct creds_object {
@@ -35,9 +36,9 @@ struct job_creds {
 void job_creds_done(struct job_creds *c);
 
 /* inputs may be read, outputs may be written (and read back by HEAD). */
-void job_creds_seal(const struct creds_key *key, const struct creds_object *inputs, size_t input_count,
-		    const struct creds_object *outputs, size_t output_count, int64_t expires_ms,
-		    struct job_creds *ret);
+void job_creds_seal(const struct creds_key *key, const struct creds_object *inputs,
+		    size_t input_count, const struct creds_object *outputs,
+		    size_t output_count, int64_t expires_ms, struct job_creds *ret);
 
 struct opened_creds {
 	char *access_key_id;
@@ -50,11 +51,13 @@ struct opened_creds {
 };
 /* NOTFOUND when the token is not one of ours (then it is a client's own business),
  * AUTH when it is damaged. Does not judge the expiry. */
-int job_creds_open(const struct creds_key *key, const char *session_token, struct opened_creds *ret,
-		   struct mh_err *err) MH_MUST_CHECK;
+int job_creds_open(const struct creds_key *key, const char *session_token,
+		   struct opened_creds *ret, struct mh_err *err) MH_MUST_CHECK;
 void opened_creds_done(struct opened_creds *c);
 
-bool opened_creds_may_read(const struct opened_creds *c, const char *bucket, const char *key);
-bool opened_creds_may_write(const struct opened_creds *c, const char *bucket, const char *key);
+bool opened_creds_may_read(const struct opened_creds *c, const char *bucket,
+			   const char *key);
+bool opened_creds_may_write(const struct opened_creds *c, const char *bucket,
+			    const char *key);
 
 #endif

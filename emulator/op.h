@@ -26,7 +26,8 @@ struct api_error {
 };
 
 /* Fills *err with status 400; answers -1. code is the full name with "Exception". */
-int api_fail(struct api_error *err, const char *code, const char *fmt, ...) MH_PRINTF(3, 4);
+int api_fail(struct api_error *err, const char *code, const char *fmt, ...)
+	MH_PRINTF(3, 4);
 /* InternalFailure, 500, for what should not happen (a store error). Answers -1. */
 int api_fail_internal(struct api_error *err, const struct mh_err *cause);
 
@@ -41,13 +42,14 @@ extern struct ids ids_random; /* from the operating system */
 void ids_init_seeded(struct ids *ids, uint64_t seed);
 
 struct op_ctx {
-	struct store *store;      /* inside an open transaction */
-	int64_t now_ms;           /* wall time of this call */
+	struct store *store; /* inside an open transaction */
+	int64_t now_ms; /* wall time of this call */
 	struct ids *ids;
 	const struct settings *settings;
 	const struct creds_key *creds_key; /* seals job credentials */
-	const char *caller_arn;   /* of the request's access key; "" for the engine's own calls */
-	bool wake_builtin;        /* set: after the commit, built-in workers look for work */
+	const char *caller_arn; /* of the request's access key; "" for the engine's own
+				   calls */
+	bool wake_builtin; /* set: after the commit, built-in workers look for work */
 };
 
 struct op {

@@ -34,7 +34,8 @@ struct writer_options {
 	void *wake_arg;
 };
 
-int writer_start(const struct writer_options *options, struct writer **ret, struct mh_err *err) MH_MUST_CHECK;
+int writer_start(const struct writer_options *options, struct writer **ret,
+		 struct mh_err *err) MH_MUST_CHECK;
 /* Finishes what is queued, refuses what comes after, joins the thread. */
 void writer_stop(struct writer *w);
 

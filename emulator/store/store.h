@@ -31,6 +31,13 @@ void store_rollback(struct store *s);
 int store_savepoint(struct store *s, struct mh_err *err) MH_MUST_CHECK;
 int store_release(struct store *s, struct mh_err *err) MH_MUST_CHECK;
 void store_rollback_to(struct store *s); /* and releases it */
+/* false after an error that made SQLite give up the whole transaction (disk full,
+ * I/O): nothing of it is kept, and there is nothing left to roll back. */
+bool store_in_transaction(struct store *s);
+
+/* The tables: each module of emulator/store/ exports its CREATE statements as
+ * `const char *const <table>_schema`, and has a line in schema.c. Ends with NULL. */
+extern const char *const *const store_schemas[];
 
 /*
  * A cached statement, bound in one go and stepped:
@@ -41,14 +48,17 @@ void store_rollback_to(struct store *s); /* and releases it */
  *		... stmt_text(&q, 0), stmt_i64(&q, 1) ...   borrowed until the next step
  *	stmt_end(&q);
  *
- * Types: s text (NULL binds NULL), i int64_t. The SQL is a string literal; it is
- * the cache's key. stmt_next answers 1 a row, 0 the end, -1 an error.
+ * Types: s text (NULL binds NULL), i int64_t (exactly that: a bare `1` is an int), d int.
+ * The SQL is a string literal; its address is the cache's key. stmt_next answers 1 a row,
+ * 0 the end, -1 an error. The same query may run inside itself (recursion).
  */
 struct stmt {
 	struct store *store;
 	sqlite3_stmt *handle; /* NULL when preparing failed; stmt_next tells */
+	struct cached_stmt *cached; /* NULL: the cached one was in use, this is a copy */
 };
-void store_query(struct store *s, struct stmt *q, const char *sql, const char *types, ...);
+void store_query(struct store *s, struct stmt *q, const char *sql, const char *types,
+		 ...);
 int stmt_next(struct stmt *q, struct mh_err *err) MH_MUST_CHECK;
 const char *stmt_text(struct stmt *q, int column); /* NULL for NULL */
 int64_t stmt_i64(struct stmt *q, int column);
