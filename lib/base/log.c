@@ -119,7 +119,8 @@ static void put_escaped(struct buf *line, const char *s)
 {
 	size_t len = strnlen(s, LOG_VALUE_MAX), at = 0;
 
-	len = str_utf8_floor(s, len, len);
+	if (len == LOG_VALUE_MAX)
+		len = str_utf8_floor(s, len, len);
 	while (at < len) {
 		unsigned char c = (unsigned char)s[at];
 		size_t hidden = sink.secret_count ? secret_at(s + at) : 0, n = 1;

@@ -14,23 +14,23 @@
 #include "lib/base/err.h"
 
 /* The call must succeed; its error text is shown when it does not. */
-#define assert_ok(call, err)                                         \
-	do {                                                         \
-		if ((call) != 0)                                     \
-			fail_msg("%s: %s", #call, (err)->text);      \
+#define assert_ok(call, err)                                                             \
+	do {                                                                             \
+		if ((call) != 0)                                                         \
+			fail_msg("%s: %s", #call, (err)->text);                          \
 	} while (0)
 
 /* The call must fail with this class. */
-#define assert_fails(call, err, expected_class)                      \
-	do {                                                         \
-		assert_int_equal((call), -1);                        \
-		assert_int_equal((err)->cls, (expected_class));      \
+#define assert_fails(call, err, expected_class)                                          \
+	do {                                                                             \
+		assert_int_equal((call), -1);                                            \
+		assert_int_equal((err)->cls, (expected_class));                          \
 	} while (0)
 
-#define assert_contains(text, part)                                  \
-	do {                                                         \
-		if (strstr((text), (part)) == NULL)                  \
-			fail_msg("'%s' is not in: %s", (part), (text)); \
+#define assert_contains(text, part)                                                      \
+	do {                                                                             \
+		if (strstr((text), (part)) == NULL)                                      \
+			fail_msg("'%s' is not in: %s", (part), (text));                  \
 	} while (0)
 
 #endif
