@@ -1,4 +1,7 @@
-/* The one writer: a queue, a thread, one transaction per batch. */
+/*
+ * The one writer: a queue, a thread, one transaction per batch. Mutexes and
+ * conditions are plain ones with default attributes: none of their calls can fail.
+ */
 #include "emulator/writer.h"
 
 #include <errno.h>
@@ -10,10 +13,12 @@
 #include "lib/base/fault.h"
 #include "lib/base/log.h"
 
-#define TIMERS_PER_BATCH 256 /* so that calls are not kept waiting by a flood of timers  \
-			      */
-#define TIMER_BACKOFF_MS 1000 /* after a timer that fails, doubled up to the next line   \
-			       */
+#define TIMERS_PER_BATCH                                                                 \
+	256 /* so that calls are not kept waiting by a flood of timers                   \
+	     */
+#define TIMER_BACKOFF_MS                                                                 \
+	1000 /* after a timer that fails, doubled up to the next line                    \
+	      */
 #define TIMER_BACKOFF_MAX 60000
 
 struct call { /* on the caller's stack while it waits */
@@ -131,7 +136,8 @@ static bool fire_one(struct writer *w, bool *wake)
 
 static void fire_timers(struct writer *w, bool *wake)
 {
-	if (!w->o.fire_due || clock_wall_ms() < w->timer_retry_ms)
+	if (!w->o.fire_due || clock_wall_ms() < w->timer_retry_ms ||
+	    !store_in_transaction(w->o.store))
 		return;
 	for (int n = 0; n < TIMERS_PER_BATCH && fire_one(w, wake); n++)
 		;
@@ -204,8 +210,7 @@ static void wait_for_work(struct writer *w, int64_t due)
 	while (!w->first && !w->stopping) {
 		if (due < 0 || w->early_wakes > 2) {
 			w->early_wakes = 0;
-			(void)pthread_cond_wait(&w->work,
-						&w->lock); /* cannot fail here */
+			pthread_cond_wait(&w->work, &w->lock);
 			continue;
 		}
 		if (clock_wall_ms() >= due)
@@ -233,8 +238,7 @@ static void answer(struct call *batch)
 		struct call *next = batch->next; /* the caller may go once done is seen */
 
 		batch->done = true;
-		(void)pthread_cond_signal(
-			&batch->finished); /* cannot fail on a live one */
+		pthread_cond_signal(&batch->finished);
 		batch = next;
 	}
 }
@@ -248,18 +252,18 @@ static void *writer_main(void *arg)
 		int64_t due = next_due(w);
 		struct call *batch;
 
-		(void)pthread_mutex_lock(&w->lock); /* a plain mutex of ours */
+		pthread_mutex_lock(&w->lock);
 		wait_for_work(w, due);
 		batch = take_queue(w);
 		if (!batch && w->stopping) {
-			(void)pthread_mutex_unlock(&w->lock); /* as above */
+			pthread_mutex_unlock(&w->lock);
 			return NULL;
 		}
-		(void)pthread_mutex_unlock(&w->lock); /* as above */
+		pthread_mutex_unlock(&w->lock);
 		run_batch(w, batch);
-		(void)pthread_mutex_lock(&w->lock); /* as above */
+		pthread_mutex_lock(&w->lock);
 		answer(batch);
-		(void)pthread_mutex_unlock(&w->lock); /* as above */
+		pthread_mutex_unlock(&w->lock);
 	}
 }
 
@@ -273,9 +277,8 @@ int writer_start(const struct writer_options *options, struct writer **ret,
 
 	w->o = *options;
 	w->last = &w->first;
-	/* Default attributes: initialising cannot fail on Linux. */
-	(void)pthread_mutex_init(&w->lock, NULL);
-	(void)pthread_cond_init(&w->work, NULL);
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_cond_init(&w->work, NULL);
 	rc = pthread_create(&w->thread, NULL, writer_main, w);
 	if (rc != 0) {
 		free(w);
@@ -290,13 +293,13 @@ void writer_stop(struct writer *w)
 {
 	if (!w)
 		return;
-	(void)pthread_mutex_lock(&w->lock); /* a plain mutex of ours */
+	pthread_mutex_lock(&w->lock);
 	w->stopping = true;
-	(void)pthread_cond_signal(&w->work); /* cannot fail on a live one */
-	(void)pthread_mutex_unlock(&w->lock); /* as above */
-	(void)pthread_join(w->thread, NULL); /* ours, joined once */
-	(void)pthread_cond_destroy(&w->work);
-	(void)pthread_mutex_destroy(&w->lock);
+	pthread_cond_signal(&w->work);
+	pthread_mutex_unlock(&w->lock);
+	pthread_join(w->thread, NULL);
+	pthread_cond_destroy(&w->work);
+	pthread_mutex_destroy(&w->lock);
 	free(w);
 }
 
@@ -305,8 +308,8 @@ int writer_call(struct writer *w, writer_fn fn, void *arg, const char *caller_ar
 {
 	struct call c = { .fn = fn, .arg = arg, .caller_arn = caller_arn, .err = err };
 
-	(void)pthread_cond_init(&c.finished, NULL); /* default attributes: cannot fail */
-	(void)pthread_mutex_lock(&w->lock); /* a plain mutex of ours */
+	pthread_cond_init(&c.finished, NULL);
+	pthread_mutex_lock(&w->lock);
 	if (w->stopping) {
 		c.result = api_fail(err, "ServiceUnavailable",
 				    "The server is shutting down.");
@@ -315,11 +318,11 @@ int writer_call(struct writer *w, writer_fn fn, void *arg, const char *caller_ar
 	} else {
 		*w->last = &c;
 		w->last = &c.next;
-		(void)pthread_cond_signal(&w->work); /* cannot fail on a live one */
+		pthread_cond_signal(&w->work);
 	}
 	while (!c.done)
-		(void)pthread_cond_wait(&c.finished, &w->lock); /* the loop looks */
-	(void)pthread_mutex_unlock(&w->lock); /* as above */
-	(void)pthread_cond_destroy(&c.finished); /* nobody waits on it any more */
+		pthread_cond_wait(&c.finished, &w->lock); /* the loop looks */
+	pthread_mutex_unlock(&w->lock);
+	pthread_cond_destroy(&c.finished);
 	return c.result;
 }
