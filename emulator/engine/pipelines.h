@@ -15,11 +15,12 @@ struct pipeline {
 	char *name;
 	int64_t version;
 	int64_t created_ms, updated_ms; /* of the pipeline, of its newest version */
-	struct json_object *declaration; /* PipelineDeclaration, defaults filled, secrets in clear; owned */
+	struct json_object *declaration; /* PipelineDeclaration, defaults filled, secrets
+					    in clear; owned */
 };
 /* version 0: the newest. PipelineNotFoundException, PipelineVersionNotFoundException. */
-int pipeline_load(struct op_ctx *ctx, const char *name, int64_t version, struct pipeline *ret,
-		  struct api_error *err);
+int pipeline_load(struct op_ctx *ctx, const char *name, int64_t version,
+		  struct pipeline *ret, struct api_error *err);
 void pipeline_done(struct pipeline *p);
 static inline void clean_pipeline(struct pipeline *p)
 {
@@ -29,7 +30,7 @@ static inline void clean_pipeline(struct pipeline *p)
 /* An action type: a custom one, or one of the built-in catalogue (semantics E21). */
 struct action_type {
 	struct json_object *definition; /* the API's ActionType; owned */
-	bool deleted;                   /* tombstone (D2) */
+	bool deleted; /* tombstone (D2) */
 };
 /* *ret_found false when there never was one. id is an ActionTypeId object. */
 int action_type_load(struct op_ctx *ctx, struct json_object *id, struct action_type *ret,
@@ -38,26 +39,32 @@ void action_type_done(struct action_type *t);
 /* Name of its queryable property, or NULL. Borrowed from t. */
 const char *action_type_queryable(const struct action_type *t);
 /* A copy of configuration with every secret property's value as "****". */
-struct json_object *action_type_mask(const struct action_type *t, struct json_object *configuration);
+struct json_object *action_type_mask(const struct action_type *t,
+				     struct json_object *configuration);
 /* url template with {Config:x} and {ExternalExecutionId} filled in and escaped; NULL
- * when the type has no such template or a value is missing (D4). which: "entityUrlTemplate",
- * "executionUrlTemplate", "revisionUrlTemplate". The caller frees it. */
-char *action_type_url(const struct action_type *t, const char *which, struct json_object *configuration,
+ * when the type has no such template or a value is missing (D4). which:
+ * "entityUrlTemplate", "executionUrlTemplate", "revisionUrlTemplate". The caller frees
+ * it. */
+char *action_type_url(const struct action_type *t, const char *which,
+		      struct json_object *configuration,
 		      const char *external_execution_id);
 
 /* Variables (semantics E11), pure: every #{namespace.key} in text replaced from values
- * ({"namespace":{"key":"value"}}). -1 with ConfigurationError text in *err (class REFUSED)
- * when a known form cannot be resolved. *ret is the caller's to free. */
-int variables_resolve(const char *text, struct json_object *values, char **ret, struct mh_err *err) MH_MUST_CHECK;
+ * ({"namespace":{"key":"value"}}). -1 with ConfigurationError text in *err (class
+ * REFUSED) when a known form cannot be resolved. *ret is the caller's to free. */
+int variables_resolve(const char *text, struct json_object *values, char **ret,
+		      struct mh_err *err) MH_MUST_CHECK;
 
 /* ---- provided by the engine, called by the pipeline operations ---- */
 
 /* After CreatePipeline: starts the first execution (trigger CreatePipeline). */
-int engine_pipeline_created(struct op_ctx *ctx, const struct pipeline *p, struct api_error *err);
-/* After UpdatePipeline: cancels what is active and pending (semantics E5). */
-int engine_pipeline_updated(struct op_ctx *ctx, const struct pipeline *old, const struct pipeline *p,
+int engine_pipeline_created(struct op_ctx *ctx, const struct pipeline *p,
 			    struct api_error *err);
+/* After UpdatePipeline: cancels what is active and pending (semantics E5). */
+int engine_pipeline_updated(struct op_ctx *ctx, const struct pipeline *old,
+			    const struct pipeline *p, struct api_error *err);
 /* Before DeletePipeline removes the declaration: its jobs become unknown (G18). */
-int engine_pipeline_deleted(struct op_ctx *ctx, const struct pipeline *p, struct api_error *err);
+int engine_pipeline_deleted(struct op_ctx *ctx, const struct pipeline *p,
+			    struct api_error *err);
 
 #endif

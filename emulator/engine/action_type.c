@@ -1,0 +1,160 @@
+/* Action types as everybody but ListActionTypes sees them: found by id, and asked for
+ * what their properties say. */
+#include <string.h>
+
+#include "emulator/engine/catalogue.h"
+#include "emulator/engine/pipelines.h"
+#include "emulator/store/action_types.h"
+#include "lib/base/buf.h"
+#include "lib/net/uri.h"
+
+#define MASK          "****"
+#define URL_MAX_BYTES ((size_t)64 * 1024)
+
+static int load_custom(struct op_ctx *ctx, struct json_object *id,
+		       struct action_type *ret, bool *ret_found, struct api_error *err)
+{
+	CLEAN(store_action_type) struct store_action_type row = { 0 };
+	struct json_object *definition = NULL;
+	struct mh_err e = MH_ERR_INIT;
+	bool found;
+
+	if (store_action_type_find(ctx->store, json_opt_str(id, "category", ""),
+				   json_opt_str(id, "provider", ""),
+				   json_opt_str(id, "version", ""), &row, &found,
+				   &e) != 0)
+		return api_fail_internal(err, &e);
+	if (found && json_parse_object(row.definition, strlen(row.definition),
+				       &definition, &e) != 0)
+		return api_fail_internal(err, &e);
+	if (found)
+		*ret = (struct action_type){ .definition = definition,
+					     .deleted = row.deleted_ms != 0 };
+	*ret_found = found;
+	return 0;
+}
+
+int action_type_load(struct op_ctx *ctx, struct json_object *id, struct action_type *ret,
+		     bool *ret_found, struct api_error *err)
+{
+	const char *owner = json_opt_str(id, "owner", "");
+	const struct catalogue_entry *entry;
+
+	if (strcmp(owner, "Custom") == 0)
+		return load_custom(ctx, id, ret, ret_found, err);
+	entry = catalogue_find(json_opt_str(id, "category", ""), owner,
+			       json_opt_str(id, "provider", ""),
+			       json_opt_str(id, "version", ""));
+	if (entry != NULL)
+		*ret = (struct action_type){ .definition = catalogue_definition(entry) };
+	*ret_found = entry != NULL;
+	return 0;
+}
+
+void action_type_done(struct action_type *t)
+{
+	json_object_put(t->definition);
+	t->definition = NULL;
+}
+
+static struct json_object *properties_of(const struct action_type *t)
+{
+	return json_opt_array(t->definition, "actionConfigurationProperties");
+}
+
+/* The property of that name, or NULL. */
+static struct json_object *property_of(const struct action_type *t, const char *name)
+{
+	struct json_object *list = properties_of(t);
+	size_t count = list != NULL ? json_object_array_length(list) : 0;
+
+	for (size_t i = 0; i < count; i++) {
+		struct json_object *p = json_object_array_get_idx(list, i);
+
+		if (strcmp(json_opt_str(p, "name", ""), name) == 0)
+			return p;
+	}
+	return NULL;
+}
+
+const char *action_type_queryable(const struct action_type *t)
+{
+	struct json_object *list = properties_of(t);
+	size_t count = list != NULL ? json_object_array_length(list) : 0;
+
+	for (size_t i = 0; i < count; i++) {
+		struct json_object *p = json_object_array_get_idx(list, i);
+
+		if (json_opt_bool(p, "queryable", false))
+			return json_opt_str(p, "name", NULL);
+	}
+	return NULL;
+}
+
+struct json_object *action_type_mask(const struct action_type *t,
+				     struct json_object *configuration)
+{
+	struct json_object *out = json_object_new_object();
+
+	if (configuration == NULL)
+		return out;
+	json_object_object_foreach(configuration, key, value)
+	{
+		if (json_opt_bool(property_of(t, key), "secret", false))
+			json_put_str(out, key, MASK);
+		else
+			json_put_obj(out, key, json_object_get(value));
+	}
+	return out;
+}
+
+/* What stands for the placeholder between the braces, borrowed; NULL when there is
+ * nothing that may be shown. */
+static const char *placeholder_value(const struct action_type *t, const char *name,
+				     struct json_object *configuration,
+				     const char *external_id)
+{
+	struct json_object *property;
+
+	if (strcmp(name, "ExternalExecutionId") == 0)
+		return external_id;
+	if (!str_starts_with(name, "Config:"))
+		return NULL;
+	property = property_of(t, name + strlen("Config:"));
+	if (property == NULL || json_opt_bool(property, "secret", false))
+		return NULL;
+	return json_opt_str(configuration, name + strlen("Config:"), NULL);
+}
+
+char *action_type_url(const struct action_type *t, const char *which,
+		      struct json_object *configuration,
+		      const char *external_execution_id)
+{
+	CLEAN(buf) struct buf out = BUF_INIT(URL_MAX_BYTES);
+	const char *p = json_opt_str(json_opt_object(t->definition, "settings"), which,
+				     NULL);
+	struct mh_err full = MH_ERR_INIT;
+
+	if (p == NULL)
+		return NULL;
+	for (const char *begin; (begin = strchr(p, '{')) != NULL;) {
+		const char *end = strchr(begin, '}');
+		CLEAN(free) char *name = NULL, *escaped = NULL;
+		const char *value;
+
+		if (end == NULL)
+			break;
+		name = mh_strndup(begin + 1, (size_t)(end - begin - 1));
+		value = placeholder_value(t, name, configuration, external_execution_id);
+		if (value == NULL || value[0] == '\0')
+			return NULL;
+		escaped = uri_encode(value, strlen(value), false);
+		if (buf_add(&out, p, (size_t)(begin - p), &full) != 0 ||
+		    buf_add(&out, escaped, strlen(escaped), &full) != 0)
+			return NULL;
+		p = end + 1;
+	}
+	if (buf_add(&out, p, strlen(p), &full) != 0)
+		return NULL;
+	return buf_steal(&out);
+}
