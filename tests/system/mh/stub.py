@@ -10,7 +10,8 @@ against botocore's, and plays faults on demand:
 
 Faults: "throttle", "error500", "html503", "drop_before" (the connection closes, nothing
 happened), "drop_after" (it happened, the answer is lost), "truncate" (half an answer),
-"garbage" (no JSON), "types" (wrong types), "expired" (S3: ExpiredToken), "denied", "hang".
+"garbage" (no JSON), "types" (wrong types), "expired" (S3: ExpiredToken), "denied", "hang",
+"code:NameException" (that error, nothing happened), "missing" (S3: NoSuchKey).
 """
 import hashlib
 import http.server
@@ -26,6 +27,7 @@ import botocore.awsrequest
 import botocore.credentials
 
 TARGET = "CodePipeline_20150709."
+S3_FAULTS = {"expired": (400, "ExpiredToken"), "denied": (403, "AccessDenied"), "missing": (404, "NoSuchKey")}
 
 
 class Job:
@@ -283,6 +285,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Faults in which nothing happens. True when one was played."""
         error = {"throttle": (400, "ThrottlingException"), "error500": (500, "InternalFailure"),
                  "denied": (400, "AccessDeniedException")}.get(fault)
+        if fault and fault.startswith("code:"):
+            error = (400, fault[5:])
         if error:
             self.answer_json(error[0], {"__type": error[1], "message": "played"}, None)
         elif fault == "html503":
@@ -334,8 +338,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         stub, bucket, key, fault = self.s3()
         job = self.allowed(stub, bucket, key, False)
-        if fault == "expired":
-            return self.s3_error(400, "ExpiredToken")
+        if fault in S3_FAULTS:
+            return self.s3_error(*S3_FAULTS[fault])
         if self.refuse(fault):
             return None
         if not job:
@@ -363,8 +367,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body = self.body()
         stub, bucket, key, fault = self.s3()
         job = self.allowed(stub, bucket, key, True)
-        if fault == "expired":
-            return self.s3_error(400, "ExpiredToken")
+        if fault in S3_FAULTS:
+            return self.s3_error(*S3_FAULTS[fault])
         if self.refuse(fault):
             return None
         if not job:
