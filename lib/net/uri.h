@@ -16,18 +16,21 @@
 char *uri_encode(const char *s, size_t len, bool keep_slash) MH_MUST_CHECK;
 /* "%41" to "A"; plus_is_space for form-encoded queries. PROTO for a broken escape
  * or %00. The answer is the caller's to free. */
-int uri_decode(const char *s, size_t len, bool plus_is_space, char **ret, struct mh_err *err) MH_MUST_CHECK;
+int uri_decode(const char *s, size_t len, bool plus_is_space, char **ret,
+	       struct mh_err *err) MH_MUST_CHECK;
 
 struct uri_pair {
-	char *name;  /* decoded, owned */
+	char *name; /* decoded, owned */
 	char *value; /* decoded, owned; "" for a valueless name */
 };
 struct uri_query {
 	struct uri_pair *pairs;
 	size_t count;
 };
-/* "a=1&b&c=%20" into pairs, in order of appearance; NULL is an empty query. */
-int uri_query_parse(const char *raw, struct uri_query *ret, struct mh_err *err) MH_MUST_CHECK;
+/* "a=1&b&c=%20" into pairs, in order of appearance; NULL is an empty query. '+' is
+ * itself, as SigV4 signs it. PROTO for a broken escape or %00. */
+int uri_query_parse(const char *raw, struct uri_query *ret,
+		    struct mh_err *err) MH_MUST_CHECK;
 void uri_query_add(struct uri_query *q, const char *name, const char *value);
 /* The first value of that name, or NULL. Borrowed. */
 const char *uri_query_get(const struct uri_query *q, const char *name);
@@ -42,10 +45,10 @@ static inline void clean_uri_query(struct uri_query *q)
 
 struct uri {
 	char *scheme; /* "http" or "https", lower case */
-	char *host;   /* without brackets for IPv6, lower case */
-	int port;     /* the scheme's own when none was written */
-	char *path;   /* raw, begins with '/', never NULL */
-	char *query;  /* raw, or NULL */
+	char *host; /* without brackets for IPv6, lower case */
+	int port; /* the scheme's own when none was written */
+	char *path; /* raw, begins with '/', never NULL */
+	char *query; /* raw, or NULL */
 };
 /* http and https alone; user info and fragments are refused. CONFIG on error. */
 int uri_parse(const char *text, struct uri *ret, struct mh_err *err) MH_MUST_CHECK;
