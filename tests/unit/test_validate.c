@@ -1,0 +1,563 @@
+/* Patterns, the service model, and what is held against it. */
+#include "tests/unit/test.h"
+
+#include "emulator/model.h"
+#include "emulator/op.h"
+#include "emulator/pattern.h"
+#include "emulator/validate.h"
+#include "lib/base/buf.h"
+
+static struct model *model;
+
+static int load_model(void **state)
+{
+	struct mh_err err = MH_ERR_INIT;
+
+	(void)state; /* the model is shared by all tests, unchanged */
+	assert_ok(model_new(&model, &err), &err);
+	return 0;
+}
+
+static int free_model(void **state)
+{
+	(void)state;
+	model_free(model);
+	return 0;
+}
+
+/* ---- patterns ---- */
+
+#define UUID_PATTERN "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+#define ARN_PATTERN  "arn:aws(-[\\w]+)*:codepipeline:.+:[0-9]{12}:.+"
+
+static void pattern_matches_the_whole_text_or_nothing(void **state)
+{
+	static const struct {
+		const char *pattern, *text;
+		bool matches;
+	} rows[] = {
+		{ "abc", "abc", true },
+		{ "abc", "abcd", false },
+		{ "abc", "ab", false },
+		{ "abc", "", false },
+		{ "", "", true },
+		{ ".*", "", true },
+		{ ".*", "anything at all \xc3\xa9", true },
+		{ ".*", "two\nlines", false },
+		{ ".*", "two\xe2\x80\xa8lines", false },
+		{ ".", "\xf0\x9f\x98\x80", true },
+		{ "a?b", "b", true },
+		{ "a?b", "ab", true },
+		{ "a?b", "aab", false },
+		{ "a+", "aaaa", true },
+		{ "a+", "", false },
+		{ "a*b", "aaab", true },
+		{ "a{3}", "aaa", true },
+		{ "a{3}", "aaaa", false },
+		{ "a{2,4}", "a", false },
+		{ "a{2,4}", "aaa", true },
+		{ "a{2,4}", "aaaaa", false },
+		{ "a{0,1}", "", true },
+		{ "(ab|c)+d", "abcabd", true },
+		{ "(ab|c)+d", "abd", true },
+		{ "(ab|c)+d", "acd", false },
+		{ "a|b|c", "b", true },
+		{ "a|b|c", "c", true },
+		{ "a|b|c", "ab", false },
+		{ "(a|b){3}", "aba", true },
+		{ "(a|b){3}", "ab", false },
+		{ "(a*)*", "aaa", true },
+		{ "(a*)*b", "aaac", false },
+		{ "AWS|ThirdParty", "ThirdParty", true },
+		{ "AWS|ThirdParty", "AWSThirdParty", false },
+		{ "[0-9]{12}|\\*", "*", true },
+		{ "[0-9]{12}|\\*", "123456789012", true },
+		{ "[0-9]{12}|\\*", "12345678901", false },
+		{ "^[a-zA-Z0-9-]+$", "a-b", true },
+		{ "^[a-zA-Z0-9-]+$", "a_b", false },
+		{ "a^b", "ab", false },
+		{ "[^a-c]+", "xyz", true },
+		{ "[^a-c]+", "xbz", false },
+		{ "[A-Za-z0-9.@\\-_]+", "a.b@c-d_e", true },
+		{ "[A-Za-z0-9.@\\-_]+", "a b", false },
+		{ "[A-Za-z0-9.@\\-_]+", "a\xc3\xa9", false },
+		{ "[a-zA-Z0-9_-]+", "a-b", true },
+		{ "[a-zA-Z0-9!@ \\(\\)\\.\\*\\?\\-]+", "wait (why?) a.b*c - @!", true },
+		{ "[a-zA-Z0-9!@ \\(\\)\\.\\*\\?\\-]+", "no, comma", false },
+		{ UUID_PATTERN, "01234567-89ab-cdef-0123-456789abcdef", true },
+		{ UUID_PATTERN, "01234567-89ab-cdef-0123-456789abcdeF", false },
+		{ UUID_PATTERN, "01234567-89ab-cdef-0123-456789abcde", false },
+		{ UUID_PATTERN, " 01234567-89ab-cdef-0123-456789abcdef", false },
+		{ ARN_PATTERN, "arn:aws:codepipeline:us-east-1:123456789012:p", true },
+		{ ARN_PATTERN, "arn:aws-us-gov:codepipeline:us-east-1:123456789012:p/q:r",
+		  true },
+		{ ARN_PATTERN, "arn:aws:codepipeline:us-east-1:12345678901:p", false },
+		{ ARN_PATTERN, "arn:aws:codepipeline::123456789012:p", false },
+		{ ARN_PATTERN, "arn:aws:s3:us-east-1:123456789012:p", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct mh_err err = MH_ERR_INIT;
+		struct pattern *p = NULL;
+
+		assert_ok(pattern_new(rows[i].pattern, &p, &err), &err);
+		if (pattern_matches(p, rows[i].text, strlen(rows[i].text)) !=
+		    rows[i].matches)
+			fail_msg("'%s' against '%s' is not %d", rows[i].pattern,
+				 rows[i].text, rows[i].matches);
+		pattern_free(p);
+	}
+}
+
+static void pattern_sees_past_a_nul(void **state)
+{
+	struct mh_err err = MH_ERR_INIT;
+	struct pattern *p = NULL;
+
+	(void)state;
+	assert_ok(pattern_new("[a-z]+", &p, &err), &err);
+	assert_true(pattern_matches(p, "abc", 3));
+	assert_false(pattern_matches(p, "ab\0c", 4));
+	pattern_free(p);
+}
+
+static void pattern_with_what_is_not_known_is_refused(void **state)
+{
+	static const char *const rows[] = {
+		"(a",   "a)",  "[a",    "a{",    "a{2",  "a{3,2}",   "a{101}", "*a",
+		"a\\q", "a**", "(?:a)", "[a-\\", "a{0}", "\xc3\xa9", "a\\"
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct mh_err err = MH_ERR_INIT;
+		struct pattern *p = NULL;
+
+		if (pattern_new(rows[i], &p, &err) == 0)
+			fail_msg("'%s' was taken", rows[i]);
+		assert_int_equal(err.cls, MH_E_PROTO);
+	}
+}
+
+static void pattern_stays_fast_on_a_hostile_text(void **state)
+{
+	struct mh_err err = MH_ERR_INIT;
+	struct pattern *p = NULL;
+	size_t len = 1024 * 1024;
+	CLEAN(free) char *text = mh_alloc(len);
+
+	(void)state;
+	/* A backtracking matcher takes 2^n steps for the first, n^3 for the second. */
+	memset(text, 'a', len);
+	assert_ok(pattern_new("(a*)*(a*)*b", &p, &err), &err);
+	assert_false(pattern_matches(p, text, len));
+	pattern_free(p);
+	assert_ok(pattern_new(".*a.*a.*a.*b", &p, &err), &err);
+	assert_false(pattern_matches(p, text, len));
+	pattern_free(p);
+}
+
+/* ---- the model ---- */
+
+static void model_and_table_name_the_same_operations(void **state)
+{
+	size_t count = 0, n = 0;
+	const struct model_op *ops = model_ops(model, &count);
+
+	(void)state;
+	for (const struct op *op = op_table; op->name; op++, n++) {
+		assert_true(n < count);
+		assert_string_equal(op->name, ops[n].name);
+		assert_ptr_equal(model_find(model, op->name), &ops[n]);
+	}
+	assert_int_equal(n, count);
+	assert_int_equal(count, 44);
+	assert_null(model_find(model, "GetJobDetail"));
+	assert_null(model_find(model, ""));
+	assert_string_equal(model_target_prefix(model), "CodePipeline_20150709");
+}
+
+static void model_knows_shapes(void **state)
+{
+	const struct shape *id = model_shape(model, "JobId");
+	const struct shape *batch = model_shape(model, "MaxBatchSize");
+	const struct shape *poll = model_find(model, "PollForJobs")->input;
+	int without_output = 0;
+
+	(void)state;
+	assert_int_equal(id->type, SHAPE_STRING);
+	assert_non_null(id->pattern);
+	assert_int_equal(batch->type, SHAPE_INTEGER);
+	assert_true(batch->min == 1 && batch->max == INT64_MAX);
+	assert_int_equal(poll->member_count, 3);
+	assert_string_equal(poll->members[0].name, "actionTypeId");
+	assert_true(poll->members[0].required);
+	assert_false(poll->members[1].required);
+	assert_true(model_shape(model, "SecretAccessKey")->sensitive);
+	assert_null(model_shape(model, "NoSuchShape"));
+	for (const struct op *op = op_table; op->name; op++)
+		without_output += model_find(model, op->name)->output == NULL;
+	assert_int_equal(without_output, 10);
+}
+
+static void broken_model_names_the_place(void **state)
+{
+	static const struct {
+		const char *text, *says;
+	} rows[] = {
+		{ "{", "JSON" },
+		{ "{}", "metadata" },
+		{ "{\"metadata\":{\"targetPrefix\":\"X\"},\"shapes\":{\"A\":{\"type\":"
+		  "\"blob\"}},"
+		  "\"operations\":{}}",
+		  "shape A: unknown type 'blob'" },
+		{ "{\"metadata\":{\"targetPrefix\":\"X\"},\"shapes\":{\"A\":{\"type\":"
+		  "\"list\","
+		  "\"member\":{\"shape\":\"B\"}}},\"operations\":{}}",
+		  "shape A: member: no shape 'B'" },
+		{ "{\"metadata\":{\"targetPrefix\":\"X\"},\"shapes\":{\"A\":{\"type\":"
+		  "\"string\","
+		  "\"pattern\":\"(\"}},\"operations\":{}}",
+		  "shape A: pattern '('" },
+		{ "{\"metadata\":{\"targetPrefix\":\"X\"},\"shapes\":{},"
+		  "\"operations\":{\"O\":{\"input\":{\"shape\":\"I\"}}}}",
+		  "operation O: input: no shape 'I'" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct mh_err err = MH_ERR_INIT;
+		struct model *m = NULL;
+
+		assert_fails(model_parse(rows[i].text, strlen(rows[i].text), &m, &err),
+			     &err, MH_E_PROTO);
+		assert_contains(err.text, rows[i].says);
+	}
+}
+
+/* ---- input ---- */
+
+#define TYPE_ID(category)                                                                \
+	"{\"category\":\"" category                                                      \
+	"\",\"owner\":\"Custom\",\"provider\":\"P\",\"version\":\"1\"}"
+#define JOB    "\"jobId\":\"01234567-89ab-cdef-0123-456789abcdef\""
+#define ONE    "1 validation error detected: "
+#define FAILED " failed to satisfy constraint: "
+#define S50    /* characters, not bytes */                                               \
+	"0123456789012345678901234567890123456789012345678\xc3\xa9"
+
+struct input_row {
+	const char *op, *json;
+	const char *code; /* NULL: it is fine */
+	const char *message; /* all of it */
+};
+
+static const struct input_row input_rows[] = {
+	{ "GetJobDetails", "{" JOB "}", NULL, NULL },
+	{ "GetJobDetails", "{" JOB ",\"unknown\":{\"x\":[1]},\"__type\":\"Thing\"}", NULL,
+	  NULL },
+	{ "GetJobDetails", "{}", "ValidationException",
+	  ONE "Value null at 'jobId'" FAILED "Member must not be null" },
+	{ "GetJobDetails", "{\"jobId\":null}", "ValidationException",
+	  ONE "Value null at 'jobId'" FAILED "Member must not be null" },
+	{ "GetJobDetails", "{\"jobId\":\"x\"}", "ValidationException",
+	  ONE "Value 'x' at 'jobId'" FAILED
+	      "Member must satisfy regular expression pattern: " UUID_PATTERN },
+	{ "GetJobDetails", "{\"jobId\":7}", "SerializationException",
+	  "Unexpected value at 'jobId': expected a string, found a number" },
+	{ "GetJobDetails", "{\"jobId\":[\"x\"]}", "SerializationException",
+	  "Unexpected value at 'jobId': expected a string, found a list" },
+	{ "GetJobDetails", "{\"jobId\":\"a\\u0000b\"}", "SerializationException",
+	  "Unexpected value at 'jobId': expected a string without U+0000, found a "
+	  "string" },
+	/* required members come with what else is wrong */
+	{ "AcknowledgeJob", "{\"nonce\":\"\"}", "ValidationException",
+	  "2 validation errors detected: Value null at 'jobId'" FAILED
+	  "Member must not be null; Value '' at 'nonce'" FAILED
+	  "Member must have length greater than or equal to 1" },
+	{ "AcknowledgeJob", "{" JOB ",\"nonce\":\"" S50 "\"}", NULL, NULL },
+	{ "AcknowledgeJob", "{" JOB ",\"nonce\":\"" S50 "x\"}", "ValidationException",
+	  ONE "Value '" S50 "x' at 'nonce'" FAILED
+	      "Member must have length less than or equal to 50" },
+	/* a wrong type anywhere comes before any constraint */
+	{ "AcknowledgeJob", "{\"nonce\":true}", "SerializationException",
+	  "Unexpected value at 'nonce': expected a string, found a boolean" },
+	/* enumerations, nested */
+	{ "PollForJobs", "{\"actionTypeId\":" TYPE_ID("Build") "}", NULL, NULL },
+	{ "PollForJobs", "{\"actionTypeId\":" TYPE_ID("Bild") "}", "ValidationException",
+	  ONE "Value 'Bild' at 'actionTypeId.category'" FAILED
+	      "Member must satisfy enum value "
+	      "set: [Source, Build, Deploy, Test, Invoke, Approval, Compute]" },
+	{ "PollForJobs", "{\"actionTypeId\":\"x\"}", "SerializationException",
+	  "Unexpected value at 'actionTypeId': expected an object, found a string" },
+	/* numbers */
+	{ "PollForJobs", "{\"actionTypeId\":" TYPE_ID("Build") ",\"maxBatchSize\":0}",
+	  "ValidationException",
+	  ONE "Value '0' at 'maxBatchSize'" FAILED
+	      "Member must have value greater than or equal to 1" },
+	{ "PollForJobs",
+	  "{\"actionTypeId\":" TYPE_ID("Build") ",\"maxBatchSize\":2147483647}", NULL,
+	  NULL },
+	{ "PollForJobs",
+	  "{\"actionTypeId\":" TYPE_ID("Build") ",\"maxBatchSize\":2147483648}",
+	  "SerializationException",
+	  "Unexpected value at 'maxBatchSize': expected an integer "
+	  "of 32 bits, found a number" },
+	{ "PollForJobs", "{\"actionTypeId\":" TYPE_ID("Build") ",\"maxBatchSize\":1.5}",
+	  "SerializationException",
+	  "Unexpected value at 'maxBatchSize': expected an integer "
+	  "of 32 bits, found a number" },
+	{ "PollForJobs",
+	  "{\"actionTypeId\":" TYPE_ID("Build") ",\"maxBatchSize\":99999999999999999999}",
+	  "SerializationException",
+	  "Unexpected value at 'maxBatchSize': expected an integer "
+	  "of 32 bits, found a number" },
+	{ "ListPipelines", "{\"maxResults\":1001}", "ValidationException",
+	  ONE "Value '1001' at 'maxResults'" FAILED
+	      "Member must have value less than or equal to 1000" },
+	/* maps: size, keys, values (which are not shown) */
+	{ "PollForJobs",
+	  "{\"actionTypeId\":" TYPE_ID("Build") ",\"queryParam\":{\"a\":\"b\"}}", NULL,
+	  NULL },
+	{ "PollForJobs",
+	  "{\"actionTypeId\":" TYPE_ID(
+		  "Build") ",\"queryParam\":{\"a\":\"b\",\"c\":\"d\"}}",
+	  "ValidationException",
+	  ONE "Value '{a=..., c=...}' at 'queryParam'" FAILED
+	      "Member must have length less than or equal to 1" },
+	{ "PollForJobs",
+	  "{\"actionTypeId\":" TYPE_ID("Build") ",\"queryParam\":{\"a\":\"$\"}}",
+	  "ValidationException",
+	  ONE "Value '{a=...}' at 'queryParam'" FAILED
+	      "Map value must satisfy constraint: [Member must have length less than or "
+	      "equal "
+	      "to 50, Member must have length greater than or equal to 1, Member must "
+	      "satisfy "
+	      "regular expression pattern: [a-zA-Z0-9_-]+]" },
+	{ "PollForJobs",
+	  "{\"actionTypeId\":" TYPE_ID("Build") ",\"queryParam\":{\"\":\"b\"}}",
+	  "ValidationException",
+	  ONE
+	  "Value '{=...}' at 'queryParam'" FAILED
+	  "Map keys must satisfy constraint: [Member must have length less than or equal "
+	  "to 50, Member must have length greater than or equal to 1]" },
+	{ "PollForJobs",
+	  "{\"actionTypeId\":" TYPE_ID("Build") ",\"queryParam\":{\"a\":1}}",
+	  "SerializationException",
+	  "Unexpected value at 'queryParam.a.member': expected a string, found a "
+	  "number" },
+	{ "PollForJobs", "{\"actionTypeId\":" TYPE_ID("Build") ",\"queryParam\":[]}",
+	  "SerializationException",
+	  "Unexpected value at 'queryParam': expected an object, found a list" },
+	/* lists of scalars and of structures */
+	{ "UntagResource",
+	  "{\"resourceArn\":\"arn:aws:codepipeline:r:000000000000:p\",\"tagKeys\":[\"\","
+	  "\"b\"]}",
+	  "ValidationException",
+	  ONE "Value '[, b]' at 'tagKeys'" FAILED
+	      "Member must satisfy constraint: [Member must have length less than or "
+	      "equal to "
+	      "128, Member must have length greater than or equal to 1]" },
+	{ "TagResource",
+	  "{\"resourceArn\":\"arn:aws:codepipeline:r:000000000000:p\",\"tags\":[{\"key\":"
+	  "\"k\","
+	  "\"value\":\"v\"},{\"key\":\"\",\"value\":\"v\"}]}",
+	  "ValidationException",
+	  ONE "Value '' at 'tags.2.member.key'" FAILED
+	      "Member must have length greater than or equal to 1" },
+	{ "TagResource",
+	  "{\"resourceArn\":\"arn:aws:codepipeline:r:000000000000:p\",\"tags\":[null]}",
+	  "ValidationException",
+	  ONE "Value null at 'tags.1.member'" FAILED "Member must not be null" },
+	{ "TagResource",
+	  "{\"resourceArn\":\"arn:aws:codepipeline:r:000000000000:p\",\"tags\":[3]}",
+	  "SerializationException",
+	  "Unexpected value at 'tags.1.member': expected an object, found a number" },
+	{ "TagResource",
+	  "{\"resourceArn\":\"arn:aws:codepipeline:r:000000000000:p\",\"tags\":{}}",
+	  "SerializationException",
+	  "Unexpected value at 'tags': expected a list, found an object" },
+	/* times */
+	{ "PutJobSuccessResult",
+	  "{" JOB ",\"currentRevision\":{\"revision\":\"r\",\"changeIdentifier\":\"c\","
+	  "\"created\":1446137312.204}}",
+	  NULL, NULL },
+	{ "PutJobSuccessResult",
+	  "{" JOB ",\"currentRevision\":{\"revision\":\"r\",\"changeIdentifier\":\"c\","
+	  "\"created\":\"2026-11-20\"}}",
+	  "SerializationException",
+	  "Unexpected value at 'currentRevision.created': expected a number of seconds "
+	  "since "
+	  "1970, found a string" },
+	{ "PutJobSuccessResult",
+	  "{" JOB ",\"currentRevision\":{\"revision\":\"r\",\"changeIdentifier\":\"c\","
+	  "\"created\":1e300}}",
+	  "SerializationException",
+	  "Unexpected value at 'currentRevision.created': expected a number of seconds "
+	  "since "
+	  "1970, found a number" },
+	{ "StopPipelineExecution",
+	  "{\"pipelineName\":\"p\",\"pipelineExecutionId\":"
+	  "\"01234567-89ab-cdef-0123-456789abcdef\",\"abandon\":\"true\"}",
+	  "SerializationException",
+	  "Unexpected value at 'abandon': expected a boolean, found a string" },
+};
+
+static void input_is_held_against_the_model(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(input_rows); i++) {
+		const struct input_row *row = &input_rows[i];
+		CLEAN(json) struct json_object *in = NULL;
+		struct mh_err err = MH_ERR_INIT;
+		struct api_error e = { 0 };
+		int rc;
+
+		assert_ok(json_parse_object(row->json, strlen(row->json), &in, &err),
+			  &err);
+		rc = validate_input(model_find(model, row->op)->input, in, &e);
+		if (rc == 0 && row->code)
+			fail_msg("%s %s: was taken", row->op, row->json);
+		if (!row->code) {
+			if (rc != 0)
+				fail_msg("%s %s: %s", row->op, row->json, e.message);
+			continue;
+		}
+		assert_string_equal(e.code, row->code);
+		assert_string_equal(e.message, row->message);
+		assert_int_equal(e.status, 400);
+	}
+}
+
+/* A deep, wide, wrong document: its message stays whole, short and UTF-8. */
+static void hostile_input_gives_a_bounded_message(void **state)
+{
+	struct buf b = BUF_INIT(4 * 1024 * 1024);
+	CLEAN(json) struct json_object *in = NULL;
+	struct mh_err err = MH_ERR_INIT;
+	struct api_error e = { 0 };
+
+	(void)state;
+	buf_puts(&b, "{\"pipeline\":{\"name\":\"");
+	for (int i = 0; i < 2000; i++)
+		buf_puts(&b, "\xf0\x9f\x98\x80");
+	buf_puts(&b, "\",\"stages\":[");
+	for (int i = 0; i < 3000; i++)
+		buf_printf(&b, "%s{\"name\":\"\",\"actions\":[]}", i ? "," : "");
+	buf_puts(&b, "]}}");
+	assert_ok(json_parse_object(b.data, b.len, &in, &err), &err);
+	assert_int_equal(
+		validate_input(model_find(model, "CreatePipeline")->input, in, &e), -1);
+	assert_string_equal(e.code, "ValidationException");
+	assert_contains(e.message, "validation errors detected: ");
+	assert_true(str_is_utf8(e.message, strlen(e.message)));
+	assert_int_equal(strncmp(e.message, "6", 1), 0); /* 6002 of them */
+	buf_done(&b);
+}
+
+static void echo_of_nested_lists_is_bounded(void **state)
+{
+	struct buf b = BUF_INIT(64 * 1024);
+	CLEAN(json) struct json_object *in = NULL;
+	struct mh_err err = MH_ERR_INIT;
+	struct api_error e = { 0 };
+
+	(void)state;
+	for (int filler = 400; filler < 520; filler++) {
+		buf_clear(&b);
+		/* 51 variables and more: too many, so the list is shown. */
+		buf_puts(&b, "{\"name\":\"p\",\"variables\":[\"");
+		for (int i = 0; i < filler; i++)
+			buf_putc(&b, 'x');
+		buf_puts(&b, "\"");
+		for (int i = 0; i < 60; i++)
+			buf_puts(&b, i < 50 ? ",1" : ",[1");
+		for (int i = 50; i < 60; i++)
+			buf_putc(&b, ']');
+		for (int i = 0; i < 10; i++)
+			buf_puts(&b, ",[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]"
+				     "]]]]]]]]]]]");
+		buf_puts(&b, "]}");
+		assert_ok(json_parse_object(b.data, b.len, &in, &err), &err);
+		assert_int_equal(
+			validate_input(model_find(model, "StartPipelineExecution")->input,
+				       in, &e),
+			-1);
+		assert_string_equal(e.code, "SerializationException");
+		json_object_put(in);
+		in = NULL;
+	}
+	buf_done(&b);
+}
+
+/* ---- answers ---- */
+
+static void answer_is_held_against_the_model(void **state)
+{
+	static const struct {
+		const char *op, *json, *says; /* NULL: it is fine */
+	} rows[] = {
+		{ "AcknowledgeJob", "{\"status\":\"InProgress\"}", NULL },
+		{ "AcknowledgeJob", "{}", NULL },
+		{ "AcknowledgeJob", "{\"status\":\"Running\"}",
+		  "Value at 'status' failed to satisfy constraint: Member must satisfy "
+		  "enum" },
+		{ "AcknowledgeJob", "{\"state\":\"InProgress\"}",
+		  "Value at 'state' failed to satisfy constraint: AcknowledgeJobOutput "
+		  "has no such "
+		  "member" },
+		{ "AcknowledgeJob", "{\"status\":null}", "Absent members are left out" },
+		{ "AcknowledgeJob", "{\"status\":1}", "expected a string" },
+		{ "ListActionTypes", "{}", "'actionTypes'" },
+		{ "ListActionTypes", "{\"actionTypes\":[]}", NULL },
+		{ "DeletePipeline", "{}", NULL },
+		{ "DeletePipeline", "{\"x\":1}", "an empty answer has no such member" },
+		{ "PollForJobs",
+		  "{\"jobs\":[{\"id\":\"01234567-89ab-cdef-0123-456789abcdef\",\"data\":{"
+		  "\"artifactCredentials\":{\"accessKeyId\":\"ASIA\",\"secretAccessKey\":"
+		  "\"verysecret\"}}}]}",
+		  "'jobs.1.member.data.artifactCredentials.sessionToken'" },
+		{ "GetPipeline", "{\"metadata\":{\"created\":\"2026\"}}",
+		  "metadata.created" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		CLEAN(json) struct json_object *out = NULL;
+		struct mh_err err = MH_ERR_INIT;
+		int rc;
+
+		assert_ok(
+			json_parse_object(rows[i].json, strlen(rows[i].json), &out, &err),
+			&err);
+		rc = validate_output(model_find(model, rows[i].op)->output, out, &err);
+		if (!rows[i].says) {
+			if (rc != 0)
+				fail_msg("%s: %s", rows[i].json, err.text);
+			continue;
+		}
+		assert_int_equal(rc, -1);
+		assert_contains(err.text, rows[i].says);
+		assert_null(strstr(err.text, "verysecret"));
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(pattern_matches_the_whole_text_or_nothing),
+		cmocka_unit_test(pattern_sees_past_a_nul),
+		cmocka_unit_test(pattern_with_what_is_not_known_is_refused),
+		cmocka_unit_test(pattern_stays_fast_on_a_hostile_text),
+		cmocka_unit_test(model_and_table_name_the_same_operations),
+		cmocka_unit_test(model_knows_shapes),
+		cmocka_unit_test(broken_model_names_the_place),
+		cmocka_unit_test(input_is_held_against_the_model),
+		cmocka_unit_test(hostile_input_gives_a_bounded_message),
+		cmocka_unit_test(echo_of_nested_lists_is_bounded),
+		cmocka_unit_test(answer_is_held_against_the_model),
+	};
+
+	return cmocka_run_group_tests_name("validate", tests, load_model, free_model);
+}
