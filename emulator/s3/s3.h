@@ -20,8 +20,9 @@
 struct s3;
 struct MHD_Connection;
 
-int s3_new(const struct settings *settings, struct writer *writer, const struct creds_key *key,
-	   struct s3 **ret, struct mh_err *err) MH_MUST_CHECK;
+int s3_new(const struct settings *settings, struct writer *writer,
+	   const struct creds_key *key, struct s3 **ret,
+	   struct mh_err *err) MH_MUST_CHECK;
 void s3_free(struct s3 *s3);
 
 /*
@@ -29,7 +30,9 @@ void s3_free(struct s3 *s3);
  * is not under /_millhand/. raw_target is the request target as it came
  * ("/bucket/key%20x?versionId=1"), never decoded by libmicrohttpd.
  *
- * begin: after the headers; *ret_state is the request's own state.
+ * begin: after the headers; *ret_state is the request's own state. Returns what the
+ *	access handler returns. When the client waits for 100 Continue and its headers
+ *	are wrong already, the answer is queued here, and only drop follows.
  * data: a piece of the body. Errors are kept in the state and told at the end.
  * finish: the body is complete; queues the answer on the connection.
  * drop: the connection ended early, or the answer is out; frees the state.
@@ -38,7 +41,8 @@ struct s3_request;
 int s3_request_begin(struct s3 *s3, struct MHD_Connection *connection, const char *method,
 		     const char *raw_target, struct s3_request **ret_state);
 void s3_request_data(struct s3_request *state, const void *data, size_t len);
-int s3_request_finish(struct s3_request *state, struct MHD_Connection *connection); /* enum MHD_Result */
+int s3_request_finish(struct s3_request *state,
+		      struct MHD_Connection *connection); /* enum MHD_Result */
 void s3_request_drop(struct s3_request *state);
 
 /* For built-in workers and tests; block, and call the writer. */
@@ -51,12 +55,23 @@ struct s3_object {
 };
 void s3_object_done(struct s3_object *o);
 /* Opens the object's bytes for reading; NOTFOUND. */
-int s3_open(struct s3 *s3, const char *bucket, const char *key, struct s3_object *ret, int *ret_fd,
-	    struct mh_err *err) MH_MUST_CHECK;
+int s3_open(struct s3 *s3, const char *bucket, const char *key, struct s3_object *ret,
+	    int *ret_fd, struct mh_err *err) MH_MUST_CHECK;
+/* What is stored beside the bytes; all but bucket and key may be left out. */
+struct s3_put {
+	const char *bucket, *key;
+	const char *content_type;
+	struct json_object *metadata; /* x-amz-meta-* without the prefix */
+	struct json_object *headers; /* others that GET gives back, by lower-case name */
+	bool make_bucket;
+};
+/* Stores what fd holds from its start. NOTFOUND when the bucket is not there. */
+int s3_put(struct s3 *s3, const struct s3_put *put, int fd, struct s3_object *ret,
+	   struct mh_err *err) MH_MUST_CHECK;
 /* Stores what fd holds from its start; makes the bucket when make_bucket. content_type
  * and metadata may be NULL. */
-int s3_put_fd(struct s3 *s3, const char *bucket, const char *key, int fd, const char *content_type,
-	      struct json_object *metadata, bool make_bucket, struct s3_object *ret,
-	      struct mh_err *err) MH_MUST_CHECK;
+int s3_put_fd(struct s3 *s3, const char *bucket, const char *key, int fd,
+	      const char *content_type, struct json_object *metadata, bool make_bucket,
+	      struct s3_object *ret, struct mh_err *err) MH_MUST_CHECK;
 
 #endif

@@ -1,0 +1,273 @@
+/*
+ * Who asks. A token that this server sealed for a job is verified always: its
+ * signature, its expiry, and what it opens. Others are believed unless the settings
+ * name keys; then each signature must be right.
+ */
+#include <string.h>
+#include <strings.h>
+
+#include <sodium.h>
+
+#include "emulator/s3/private.h"
+#include "lib/base/clock.h"
+#include "lib/base/str.h"
+
+#define SKEW_MAX_MS   (15 * 60 * 1000) /* S3's (semantics A12) */
+#define HEADERS_MAX   128
+#define SIGNED_CHUNKS "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
+
+struct signed_request {
+	struct sigv4_request request;
+	struct sigv4_header headers[HEADERS_MAX];
+	bool too_many;
+};
+
+static enum MHD_Result take_header(void *ctx, enum MHD_ValueKind kind, const char *name,
+				   const char *value)
+{
+	struct signed_request *s = ctx;
+
+	(void)kind; /* headers alone are asked for */
+	if (s->request.header_count == HEADERS_MAX) {
+		s->too_many = true;
+		return MHD_NO;
+	}
+	s->headers[s->request.header_count++] =
+		(struct sigv4_header){ .name = name, .value = value ? value : "" };
+	return MHD_YES;
+}
+
+static int collect(struct s3_request *r, struct signed_request *s)
+{
+	s->request = (struct sigv4_request){
+		.method = r->method,
+		.path = r->target.path,
+		.query = &r->target.query,
+		.headers = s->headers,
+		.payload_hash = s3_header(r, "x-amz-content-sha256"),
+	};
+	(void)MHD_get_connection_values(r->connection, MHD_HEADER_KIND, take_header, s);
+	if (s->too_many)
+		return s3_fail_text(r, "InvalidRequest",
+				    "The request has over %d headers.", HEADERS_MAX);
+	return 0;
+}
+
+static const char *claimed_token(struct s3_request *r)
+{
+	const char *token = s3_header(r, "x-amz-security-token");
+
+	return token != NULL ? token : s3_param(r, "X-Amz-Security-Token");
+}
+
+/* Signature versions before 4 are known, and refused by their name. */
+static int fail_unsigned(struct s3_request *r)
+{
+	const char *authorization = s3_header(r, MHD_HTTP_HEADER_AUTHORIZATION);
+
+	if (authorization != NULL || s3_param(r, "Signature") != NULL)
+		return s3_fail_text(
+			r, "InvalidRequest",
+			"The authorization mechanism you have provided is not "
+			"supported. Please use AWS4-HMAC-SHA256.");
+	return s3_fail(r, "AccessDenied");
+}
+
+static int parse_claim(struct s3_request *r, const struct signed_request *s,
+		       struct sigv4_claim *ret)
+{
+	struct mh_err err = MH_ERR_INIT;
+
+	if (sigv4_claim_parse(&s->request, ret, &err) == 0)
+		return 0;
+	if (err.cls == MH_E_NOTFOUND)
+		return fail_unsigned(r);
+	if (s3_header(r, MHD_HTTP_HEADER_AUTHORIZATION) != NULL)
+		return s3_fail_text(r, "AuthorizationHeaderMalformed",
+				    "The authorization header is malformed: %s.",
+				    err.text);
+	return s3_fail_text(r, "AuthorizationQueryParametersError", "%s.", err.text);
+}
+
+/* The secret that belongs to the claim's access key, borrowed; NULL: no such key. */
+static const char *find_secret(struct s3_request *r, const struct sigv4_claim *claim)
+{
+	const struct settings_key *keys = r->s3->settings->keys.items;
+
+	if (r->by_job)
+		return strcmp(claim->access_key_id, r->job.access_key_id) == 0
+			       ? r->job.secret_access_key
+			       : NULL;
+	for (size_t i = 0; i < r->s3->settings->keys.count; i++)
+		if (strcmp(keys[i].access_key_id, claim->access_key_id) == 0)
+			return keys[i].secret_access_key;
+	return NULL;
+}
+
+static int check_times(struct s3_request *r, const struct sigv4_claim *claim)
+{
+	int64_t now = clock_wall_ms();
+	int64_t age_ms = now - claim->time_ms;
+	char stamp[CLOCK_AMZ_SIZE];
+
+	clock_format_amz(claim->time_ms, stamp);
+	if (strncmp(stamp, claim->date, 8) != 0)
+		return s3_fail_text(r, "AuthorizationHeaderMalformed",
+				    "The credential scope's date is not the request's.");
+	if (claim->presigned) {
+		if (age_ms < -SKEW_MAX_MS)
+			return s3_fail_text(r, "AccessDenied",
+					    "Request is not yet valid");
+		if (age_ms > claim->expires_s * 1000)
+			return s3_fail_text(r, "AccessDenied", "Request has expired");
+	} else if (age_ms > SKEW_MAX_MS || age_ms < -SKEW_MAX_MS) {
+		return s3_fail(r, "RequestTimeTooSkewed");
+	}
+	if (r->by_job && now >= r->job.expires_ms)
+		return s3_fail(r, "ExpiredToken");
+	return 0;
+}
+
+static int check_payload_hash(struct s3_request *r, struct signed_request *s,
+			      const struct sigv4_claim *claim)
+{
+	if (s->request.payload_hash != NULL)
+		return 0;
+	if (!claim->presigned)
+		return s3_fail_text(
+			r, "InvalidRequest",
+			"Missing required header for this request: x-amz-content-sha256");
+	s->request.payload_hash = SIGV4_UNSIGNED_PAYLOAD;
+	return 0;
+}
+
+static void hmac(const void *key, size_t key_len, const char *text, unsigned char out[32])
+{
+	crypto_auth_hmacsha256_state state;
+
+	(void)crypto_auth_hmacsha256_init(&state, key, key_len); /* these never fail */
+	(void)crypto_auth_hmacsha256_update(&state, (const unsigned char *)text,
+					    strlen(text));
+	(void)crypto_auth_hmacsha256_final(&state, out);
+	sodium_memzero(&state, sizeof(state));
+}
+
+static struct chunk_auth *chunk_auth_new(const struct sigv4_claim *claim,
+					 const char *secret)
+{
+	struct chunk_auth *a = mh_alloc(sizeof(*a));
+	CLEAN(free) char *first = mh_format("AWS4%s", secret);
+	char stamp[CLOCK_AMZ_SIZE];
+
+	hmac(first, strlen(first), claim->date, a->key);
+	hmac(a->key, sizeof(a->key), claim->region, a->key);
+	hmac(a->key, sizeof(a->key), claim->service, a->key);
+	hmac(a->key, sizeof(a->key), "aws4_request", a->key);
+	sodium_memzero(first, strlen(first));
+	clock_format_amz(claim->time_ms, stamp);
+	a->prefix = mh_format("AWS4-HMAC-SHA256-PAYLOAD\n%s\n%s/%s/%s/aws4_request\n",
+			      stamp, claim->date, claim->region, claim->service);
+	(void)snprintf(a->previous, sizeof(a->previous), "%s", claim->signature);
+	return a;
+}
+
+int chunk_auth_check(struct chunk_auth *a, const unsigned char hash[32],
+		     const char *signature, struct mh_err *err)
+{
+	CLEAN(free) char *text = NULL;
+	unsigned char mac[32];
+	char hex[65], want[65];
+
+	str_hex(hash, 32, hex);
+	text = mh_format("%s%s\n%s\n%s", a->prefix, a->previous, sigv4_empty_hash, hex);
+	hmac(a->key, sizeof(a->key), text, mac);
+	str_hex(mac, sizeof(mac), want);
+	if (!str_equal_secret(want, signature))
+		return mh_err_set(err, MH_E_AUTH, "a chunk's signature does not match");
+	memcpy(a->previous, want, sizeof(want));
+	return 0;
+}
+
+void chunk_auth_free(struct chunk_auth *a)
+{
+	if (a == NULL)
+		return;
+	free(a->prefix);
+	sodium_memzero(a, sizeof(*a));
+	free(a);
+}
+
+static int verify_claim(struct s3_request *r, struct signed_request *s,
+			const struct sigv4_claim *claim)
+{
+	struct mh_err err = MH_ERR_INIT;
+	const char *secret = find_secret(r, claim);
+
+	if (secret == NULL)
+		return s3_fail(r, "InvalidAccessKeyId");
+	if (strcmp(claim->service, "s3") != 0)
+		return s3_fail_text(r, "AuthorizationHeaderMalformed",
+				    "The credential scope's service is not \"s3\".");
+	if (check_times(r, claim) != 0 || check_payload_hash(r, s, claim) != 0)
+		return -1;
+	if (sigv4_verify(&s->request, claim, secret, &err) != 0)
+		return s3_fail(r, "SignatureDoesNotMatch");
+	if (str_starts_with(s->request.payload_hash, SIGNED_CHUNKS))
+		r->chunk_auth = chunk_auth_new(claim, secret);
+	return 0;
+}
+
+static int verify(struct s3_request *r)
+{
+	CLEAN(free) struct signed_request *s = mh_alloc(sizeof(*s));
+	struct sigv4_claim claim;
+	int rc;
+
+	if (collect(r, s) != 0 || parse_claim(r, s, &claim) != 0)
+		return -1;
+	rc = verify_claim(r, s, &claim);
+	sigv4_claim_done(&claim);
+	return rc;
+}
+
+int s3_authenticate(struct s3_request *r)
+{
+	const char *token = claimed_token(r);
+	struct mh_err err = MH_ERR_INIT;
+	bool strict = r->s3->settings->keys.count > 0;
+
+	if (token != NULL && job_creds_open(r->s3->key, token, &r->job, &err) == 0)
+		r->by_job = true;
+	/* A token that is not ours is a client's own business, but then no key of the
+	 * settings is known to belong to it. */
+	else if (token != NULL && (err.cls != MH_E_NOTFOUND || strict))
+		return s3_fail(r, "InvalidToken");
+	return r->by_job || strict ? verify(r) : 0;
+}
+
+static bool job_may(const struct s3_request *r, enum s3_right right)
+{
+	const struct target *t = &r->target;
+	bool read = opened_creds_may_read(&r->job, t->bucket, t->key);
+	bool write = opened_creds_may_write(&r->job, t->bucket, t->key);
+
+	switch (right) {
+	case S3_RIGHT_READ:
+		return read;
+	case S3_RIGHT_WRITE:
+		return write;
+	case S3_RIGHT_HEAD:
+		return read || write;
+	default:
+		return false;
+	}
+}
+
+int s3_authorize(struct s3_request *r)
+{
+	if (!r->by_job)
+		return 0;
+	if (r->op != NULL && r->target.key != NULL && job_may(r, r->op->right))
+		return 0;
+	return s3_fail(r, "AccessDenied");
+}
