@@ -24,7 +24,10 @@ struct builtin_job {
 	char id[STR_UUID_SIZE];
 	char *category,
 		*provider; /* "Source"/"CodeCommit", "Source"/"S3", "Deploy"/"S3" */
-	struct json_object *config; /* resolved; owned */
+	/* Resolved; owned. Source/CodeCommit: "CommitId" is there when the start names
+	 * the commit to take instead of the branch's head (a COMMIT_ID source revision).
+	 */
+	struct json_object *config;
 	char *pipeline, *execution_id;
 	struct builtin_artifact *inputs;
 	size_t input_count;

@@ -7,10 +7,69 @@
 #define MH_EMULATOR_ENGINE_ENGINE_H
 
 #include "emulator/builtin.h"
+#include "emulator/engine/pipelines.h"
 #include "emulator/op.h"
+#include "emulator/store/approvals.h"
+#include "emulator/store/jobs.h"
 
 /* For writer_options. */
 int engine_fire_due(struct op_ctx *ctx, bool *ret_fired, struct api_error *err);
 int64_t engine_next_due(struct op_ctx *ctx);
+
+/* ---- executions ---- */
+
+/* Starts an execution because a client asked. variables ([{"name","value"}]) and
+ * revisions (sourceRevisions) may be NULL. A token that started one within the last 24 h
+ * gives that one's id again (semantics E14). ValidationException,
+ * ConcurrentPipelineExecutionsLimitExceededException. */
+int engine_start(struct op_ctx *ctx, const struct pipeline *p,
+		 struct json_object *variables, struct json_object *revisions,
+		 const char *token, char ret_id[STR_UUID_SIZE],
+		 struct api_error *err) MH_MUST_CHECK;
+/* After the transition into a stage was enabled. */
+int engine_transition_enabled(struct op_ctx *ctx, const char *pipeline, const char *stage,
+			      struct api_error *err) MH_MUST_CHECK;
+
+/* ---- jobs of workers (semantics C) ---- */
+
+/* Hands out up to limit jobs, each with a new nonce. type: "Build/Custom/Make/1". Writes
+ * nothing when there are none. */
+int engine_poll(struct op_ctx *ctx, const char *type, const char *query_value,
+		int64_t limit, struct job_list *ret, struct api_error *err) MH_MUST_CHECK;
+/* InvalidNonceException, JobNotFoundException. */
+int engine_acknowledge(struct op_ctx *ctx, const char *job_id, const char *nonce,
+		       enum job_state *ret_state, struct api_error *err) MH_MUST_CHECK;
+/* JobNotFoundException. */
+int engine_job_find(struct op_ctx *ctx, const char *job_id, struct job *ret,
+		    struct api_error *err) MH_MUST_CHECK;
+/* The API's JobData of a job. Credentials are minted anew at each call; a job that has
+ * ended gets none (semantics G7). */
+int engine_job_data(struct op_ctx *ctx, const struct job *j, struct json_object **ret,
+		    struct api_error *err) MH_MUST_CHECK;
+
+struct job_success {
+	const char *continuation_token; /* NULL: the action is done */
+	const char *summary, *external_id; /* NULL: as told before */
+	int64_t percent; /* -1: as told before */
+	const char *revision, *change_id, *revision_summary;
+	int64_t revision_created_ms; /* 0: now */
+	struct json_object *variables; /* borrowed; may be NULL */
+};
+/* JobNotFoundException, InvalidJobStateException, OutputVariablesSizeExceededException,
+ * ValidationException. */
+int engine_job_success(struct op_ctx *ctx, const char *job_id,
+		       const struct job_success *result,
+		       struct api_error *err) MH_MUST_CHECK;
+/* type is one of the six. JobNotFoundException, InvalidJobStateException. */
+int engine_job_failure(struct op_ctx *ctx, const char *job_id, const char *type,
+		       const char *message, const char *external_id,
+		       struct api_error *err) MH_MUST_CHECK;
+
+/* ---- approvals (semantics E16) ---- */
+
+/* Answers an open request. */
+int engine_approval_answer(struct op_ctx *ctx, const struct approval *request,
+			   bool approved, const char *summary,
+			   struct api_error *err) MH_MUST_CHECK;
 
 #endif

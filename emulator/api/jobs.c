@@ -1,0 +1,191 @@
+/* The operations of job workers for custom actions (semantics C). */
+#include "emulator/api/ops.h"
+#include "emulator/engine/engine.h"
+#include "emulator/settings.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- PollForJobs ---- */
+
+static int check_type(struct op_ctx *ctx, struct json_object *id, struct action_type *ret,
+		      struct api_error *err)
+{
+	const char *owner = json_opt_str(id, "owner", "");
+	struct action_type type = { 0 };
+	bool found;
+
+	if (strcmp(owner, "Custom") != 0)
+		return api_fail(err, "ValidationException",
+				"ActionType with owner '%s' is not supported", owner);
+	if (action_type_load(ctx, id, &type, &found, err) != 0)
+		return -1;
+	if (found && !type.deleted) {
+		*ret = type;
+		return 0;
+	}
+	if (found)
+		action_type_done(&type);
+	return api_fail(
+		err, "ActionTypeNotFoundException",
+		"ActionType (Category: '%s', Owner: '%s', Provider: '%s', Version: '%s')"
+		" is not available",
+		json_opt_str(id, "category", ""), owner, json_opt_str(id, "provider", ""),
+		json_opt_str(id, "version", ""));
+}
+
+/* Exactly one entry, named as the type's queryable property, when it has one; none when
+ * it has not (semantics C5, C7). */
+static int check_query(const struct action_type *type, struct json_object *query,
+		       const char **ret_value, struct api_error *err)
+{
+	const char *queryable = action_type_queryable(type);
+	int count = query ? json_object_object_length(query) : 0;
+	struct json_object *value = NULL;
+
+	if (!queryable && count > 0)
+		return api_fail(err, "ValidationException",
+				"The action type has no queryable property: queryParam "
+				"cannot be used");
+	if (queryable &&
+	    (count == 0 || !json_object_object_get_ex(query, queryable, &value)))
+		return api_fail(err, "ValidationException",
+				"queryParam must hold the queryable property '%s' of the "
+				"action type",
+				queryable);
+	*ret_value = value ? json_object_get_string(value) : NULL;
+	return 0;
+}
+
+static int add_job(struct op_ctx *ctx, const struct job *j, struct json_object *list,
+		   struct api_error *err)
+{
+	struct json_object *o = json_object_new_object(), *data = NULL;
+	char nonce[24];
+
+	json_object_array_add(list, o);
+	if (engine_job_data(ctx, j, &data, err) != 0)
+		return -1;
+	(void)snprintf(nonce, sizeof(nonce), "%" PRId64, j->dispatches); /* it fits */
+	json_put_str(o, "id", j->id);
+	json_put_obj(o, "data", data);
+	json_put_str(o, "nonce", nonce);
+	json_put_str(o, "accountId", ctx->settings->account);
+	return 0;
+}
+
+static void clean_action_type(struct action_type *t)
+{
+	if (t->definition)
+		action_type_done(t);
+}
+
+int op_poll_for_jobs(struct op_ctx *ctx, struct json_object *in, struct json_object *out,
+		     struct api_error *err)
+{
+	struct json_object *id = json_opt_object(in, "actionTypeId");
+	struct json_object *list = json_object_new_array();
+	CLEAN(action_type) struct action_type type = { 0 };
+	CLEAN(job_list) struct job_list jobs = { 0 };
+	CLEAN(free) char *text = NULL;
+	int64_t limit = json_opt_i64(in, "maxBatchSize", 1);
+	const char *value = NULL;
+
+	json_put_obj(out, "jobs", list);
+	if (check_type(ctx, id, &type, err) != 0 ||
+	    check_query(&type, json_opt_object(in, "queryParam"), &value, err) != 0)
+		return -1;
+	if (limit > ctx->settings->max_batch)
+		limit = ctx->settings->max_batch;
+	text = mh_format("%s/Custom/%s/%s", json_opt_str(id, "category", ""),
+			 json_opt_str(id, "provider", ""),
+			 json_opt_str(id, "version", ""));
+	if (engine_poll(ctx, text, value, limit, &jobs, err) != 0)
+		return -1;
+	for (size_t i = 0; i < jobs.count; i++) {
+		if (add_job(ctx, &jobs.items[i], list, err) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* ---- the others ---- */
+
+int op_acknowledge_job(struct op_ctx *ctx, struct json_object *in,
+		       struct json_object *out, struct api_error *err)
+{
+	enum job_state state;
+
+	if (engine_acknowledge(ctx, json_opt_str(in, "jobId", ""),
+			       json_opt_str(in, "nonce", ""), &state, err) != 0)
+		return -1;
+	json_put_str(out, "status", job_state_name(state));
+	return 0;
+}
+
+int op_get_job_details(struct op_ctx *ctx, struct json_object *in,
+		       struct json_object *out, struct api_error *err)
+{
+	struct json_object *o = json_object_new_object(), *data = NULL;
+	CLEAN(job) struct job j = { 0 };
+
+	json_put_obj(out, "jobDetails", o);
+	if (engine_job_find(ctx, json_opt_str(in, "jobId", ""), &j, err) != 0 ||
+	    engine_job_data(ctx, &j, &data, err) != 0)
+		return -1;
+	json_put_str(o, "id", j.id);
+	json_put_obj(o, "data", data);
+	json_put_str(o, "accountId", ctx->settings->account);
+	return 0;
+}
+
+#define LAST_SECOND 253402300799.0 /* of the year 9999 */
+
+/* Times come as seconds, whole or not (semantics A5); 0 when absent. */
+static int64_t time_ms(struct json_object *o, const char *key)
+{
+	struct json_object *value;
+	double seconds;
+
+	if (!o || !json_object_object_get_ex(o, key, &value))
+		return 0;
+	seconds = json_object_get_double(value);
+	if (!(seconds >= 0 && seconds <= LAST_SECOND))
+		return 0; /* no time that anybody means */
+	return (int64_t)(seconds * 1000 + 0.5);
+}
+
+int op_put_job_success_result(struct op_ctx *ctx, struct json_object *in,
+			      struct json_object *out, struct api_error *err)
+{
+	struct json_object *details = json_opt_object(in, "executionDetails");
+	struct json_object *revision = json_opt_object(in, "currentRevision");
+	struct job_success result = {
+		.continuation_token = json_opt_str(in, "continuationToken", NULL),
+		.summary = json_opt_str(details, "summary", NULL),
+		.external_id = json_opt_str(details, "externalExecutionId", NULL),
+		.percent = json_opt_i64(details, "percentComplete", -1),
+		.revision = json_opt_str(revision, "revision", NULL),
+		.change_id = json_opt_str(revision, "changeIdentifier", NULL),
+		.revision_summary = json_opt_str(revision, "revisionSummary", NULL),
+		.revision_created_ms = time_ms(revision, "created"),
+		.variables = json_opt_object(in, "outputVariables"),
+	};
+
+	(void)out; /* the operation answers nothing */
+	return engine_job_success(ctx, json_opt_str(in, "jobId", ""), &result, err);
+}
+
+int op_put_job_failure_result(struct op_ctx *ctx, struct json_object *in,
+			      struct json_object *out, struct api_error *err)
+{
+	struct json_object *details = json_opt_object(in, "failureDetails");
+
+	(void)out; /* the operation answers nothing */
+	return engine_job_failure(ctx, json_opt_str(in, "jobId", ""),
+				  json_opt_str(details, "type", "JobFailed"),
+				  json_opt_str(details, "message", ""),
+				  json_opt_str(details, "externalExecutionId", NULL),
+				  err);
+}

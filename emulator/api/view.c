@@ -1,0 +1,77 @@
+/* What the views of executions, stages and actions share. */
+#include "emulator/api/view.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "emulator/api/page.h"
+#include "emulator/store/approvals.h"
+
+int view_find_execution(struct op_ctx *ctx, const char *pipeline, const char *id,
+			struct execution *ret, struct api_error *err)
+{
+	struct mh_err e = MH_ERR_INIT;
+	bool found;
+
+	if (executions_find(ctx->store, pipeline, id, ret, &found, &e) != 0)
+		return api_fail_internal(err, &e);
+	if (!found)
+		return api_fail(err, "PipelineExecutionNotFoundException",
+				"Pipeline '%s' does not have an execution with ID '%s'",
+				pipeline, id);
+	return 0;
+}
+
+int view_page_open(struct op_ctx *ctx, const char *what, struct json_object *in,
+		   int64_t *ret_before, struct api_error *err)
+{
+	CLEAN(free) char *last = NULL;
+	struct mh_err e = MH_ERR_INIT;
+
+	if (page_open(ctx, what, json_opt_str(in, "nextToken", NULL), &last, err) != 0)
+		return -1;
+	*ret_before = 0;
+	/* The token is ours and unaltered: it holds a number. */
+	if (last && str_to_i64(last, 1, INT64_MAX, "page", ret_before, &e) != 0)
+		return api_fail_internal(err, &e);
+	return 0;
+}
+
+void view_page_next(struct op_ctx *ctx, const char *what, struct json_object *out,
+		    int64_t last_seq)
+{
+	CLEAN(free) char *token = NULL;
+	char last[24];
+
+	(void)snprintf(last, sizeof(last), "%" PRId64, last_seq); /* it fits */
+	token = page_token(ctx, what, last);
+	json_put_str(out, "nextToken", token);
+}
+
+int view_approval_token(struct op_ctx *ctx, const struct action_execution *a,
+			char ret[STR_UUID_SIZE], struct mh_err *err)
+{
+	CLEAN(approval) struct approval request = { 0 };
+	bool found;
+
+	ret[0] = '\0';
+	if (a->status != ACTION_IN_PROGRESS)
+		return 0;
+	if (approvals_of(ctx->store, a->seq, &request, &found, err) != 0)
+		return -1;
+	if (found && request.open)
+		(void)snprintf(ret, STR_UUID_SIZE, "%s", request.token); /* same size */
+	return 0;
+}
+
+struct json_object *view_error(const struct action_execution *a)
+{
+	struct json_object *o;
+
+	if (!a->error_code)
+		return NULL;
+	o = json_object_new_object();
+	json_put_str(o, "code", a->error_code);
+	json_put_str(o, "message", a->error_message);
+	return o;
+}

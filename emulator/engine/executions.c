@@ -1,0 +1,369 @@
+/* Starts of executions, and what updating and deleting a pipeline does to them. */
+#include "emulator/engine/engine.h"
+#include "emulator/engine/internal.h"
+
+#include <string.h>
+
+/* Executions at the same time, running and waiting, of a QUEUED or PARALLEL pipeline. */
+#define OPEN_MAX 50
+/* A clientRequestToken stands for its first use this long (semantics E14). */
+#define TOKEN_WINDOW_MS ((int64_t)24 * 3600 * 1000)
+
+static struct json_object *array_item(struct json_object *array, size_t i)
+{
+	return array && i < json_object_array_length(array)
+		       ? json_object_array_get_idx(array, i)
+		       : NULL;
+}
+
+/* ---- pipeline variables (semantics E11) ---- */
+
+static void take_defaults(struct json_object *declared, struct json_object *values)
+{
+	struct json_object *v;
+
+	for (size_t i = 0; (v = array_item(declared, i)); i++)
+		json_put_str(values, json_opt_str(v, "name", ""),
+			     json_opt_str(v, "defaultValue", NULL));
+}
+
+static bool is_declared(struct json_object *declared, const char *name)
+{
+	struct json_object *v;
+
+	for (size_t i = 0; (v = array_item(declared, i)); i++) {
+		if (strcmp(json_opt_str(v, "name", ""), name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int take_given(const struct pipeline *p, struct json_object *declared,
+		      struct json_object *given, struct json_object *values,
+		      struct api_error *err)
+{
+	CLEAN(json) struct json_object *seen = json_object_new_object();
+	struct json_object *v;
+
+	for (size_t i = 0; (v = array_item(given, i)); i++) {
+		const char *name = json_opt_str(v, "name", "");
+
+		if (!is_declared(declared, name))
+			return api_fail(err, "ValidationException",
+					"Pipeline '%s' does not declare a variable with "
+					"name '%s'",
+					p->name, name);
+		if (json_object_object_get_ex(seen, name, NULL))
+			return api_fail(err, "ValidationException",
+					"Variable '%s' is given more than once", name);
+		json_put_bool(seen, name, true);
+		json_put_str(values, name, json_opt_str(v, "value", ""));
+	}
+	return 0;
+}
+
+/* The first declared variable that has no value, or NULL. */
+static const char *missing_variable(struct json_object *declared,
+				    struct json_object *values)
+{
+	struct json_object *v;
+
+	for (size_t i = 0; (v = array_item(declared, i)); i++) {
+		const char *name = json_opt_str(v, "name", "");
+
+		if (!json_object_object_get_ex(values, name, NULL))
+			return name;
+	}
+	return NULL;
+}
+
+/* ---- source overrides (semantics E12) ---- */
+
+static struct json_object *source_action(const struct run *r, const char *name)
+{
+	struct json_object *action = run_action(r, 0, name);
+	struct json_object *type = json_opt_object(action, "actionTypeId");
+
+	return strcmp(json_opt_str(type, "category", ""), "Source") == 0 ? action : NULL;
+}
+
+static int check_override(const struct run *r, struct json_object *override,
+			  struct api_error *err)
+{
+	const char *name = json_opt_str(override, "actionName", "");
+	const char *kind = json_opt_str(override, "revisionType", "");
+	struct json_object *action = source_action(r, name);
+	const char *refusal;
+
+	if (!action)
+		return api_fail(err, "ValidationException",
+				"Pipeline '%s' has no source action with name '%s'",
+				r->pipeline.name, name);
+	refusal = override_refusal(json_opt_object(action, "actionTypeId"),
+				   json_opt_object(action, "configuration"), kind);
+	if (refusal)
+		return api_fail(err, "ValidationException",
+				"The source revision of action '%s' cannot be overridden "
+				"by a %s: %s",
+				name, kind, refusal);
+	return 0;
+}
+
+static int check_overrides(const struct run *r, struct json_object *overrides,
+			   struct api_error *err)
+{
+	size_t count = overrides ? json_object_array_length(overrides) : 0;
+
+	if (count > 0 &&
+	    strcmp(json_opt_str(r->pipeline.declaration, "pipelineType", "V1"), "V2") !=
+		    0)
+		return api_fail(
+			err, "ValidationException",
+			"Source revision overrides can only be used with V2 pipelines");
+	for (size_t i = 0; i < count; i++) {
+		if (check_override(r, array_item(overrides, i), err) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* ---- starting ---- */
+
+static int check_room(struct op_ctx *ctx, const struct run *r, struct api_error *err)
+{
+	struct mh_err e = MH_ERR_INIT;
+	int64_t open = 0;
+
+	if (r->exec.mode == MODE_SUPERSEDED)
+		return 0;
+	if (executions_count_open(ctx->store, r->pipeline.name, &open, &e) != 0)
+		return api_fail_internal(err, &e);
+	if (open >= OPEN_MAX)
+		return api_fail(
+			err, "ConcurrentPipelineExecutionsLimitExceededException",
+			"Pipeline '%s' has reached the limit of %d concurrent executions",
+			r->pipeline.name, OPEN_MAX);
+	return 0;
+}
+
+static struct run new_run(struct op_ctx *ctx, const struct pipeline *p,
+			  const struct execution_start *how)
+{
+	struct run r = {
+		.exec = {
+			.pipeline = mh_strdup(p->name),
+			.version = p->version,
+			.mode = execution_mode_parse(
+				json_opt_str(p->declaration, "executionMode", "SUPERSEDED")),
+			.status = EXECUTION_IN_PROGRESS,
+			.trigger_type = mh_strdup(how->trigger_type),
+			.trigger_detail = mh_strdup(how->trigger_detail),
+			.variables = json_object_new_object(),
+			.overrides = json_object_get(how->revisions),
+			.started_ms = ctx->now_ms,
+			.updated_ms = ctx->now_ms,
+		},
+		.pipeline = *p,
+	};
+
+	r.pipeline.name = mh_strdup(p->name);
+	json_object_get(r.pipeline.declaration);
+	ctx->ids->uuid(ctx->ids, r.exec.id);
+	return r;
+}
+
+/* What a repeated start with the same token must repeat (semantics E14). */
+static struct json_object *start_arguments(const struct execution_start *how)
+{
+	struct json_object *arguments = json_object_new_object();
+
+	json_put_obj(arguments, "variables", json_object_get(how->variables));
+	json_put_obj(arguments, "sourceRevisions", json_object_get(how->revisions));
+	return arguments;
+}
+
+static int begin(struct op_ctx *ctx, struct run *r, const struct execution_start *how,
+		 const char *missing, struct mh_err *err)
+{
+	CLEAN(json) struct json_object *arguments = start_arguments(how);
+
+	if (executions_insert(ctx->store, &r->exec, how->token,
+			      how->token ? json_text(arguments) : NULL, err) != 0 ||
+	    change_execution(ctx, &r->exec, EXECUTION_IN_PROGRESS, NULL, err) != 0)
+		return -1;
+	if (missing) {
+		CLEAN(free)
+		char *summary = mh_format("Variable %s has no value", missing);
+
+		return change_execution(ctx, &r->exec, EXECUTION_FAILED, summary, err);
+	}
+	return gate_arrive(ctx, r, 0, err);
+}
+
+int execution_start(struct op_ctx *ctx, const struct pipeline *p,
+		    const struct execution_start *how, char ret_id[STR_UUID_SIZE],
+		    struct api_error *err)
+{
+	CLEAN(run) struct run r = new_run(ctx, p, how);
+	struct json_object *declared = json_opt_array(p->declaration, "variables");
+	struct mh_err e = MH_ERR_INIT;
+	const char *missing;
+
+	take_defaults(declared, r.exec.variables);
+	if (take_given(p, declared, how->variables, r.exec.variables, err) != 0 ||
+	    check_overrides(&r, how->revisions, err) != 0)
+		return -1;
+	missing = missing_variable(declared, r.exec.variables);
+	if (missing && !how->automatic)
+		return api_fail(
+			err, "ValidationException",
+			"Variable '%s' has no default value: a value must be given",
+			missing);
+	if (check_room(ctx, &r, err) != 0)
+		return -1;
+	if (begin(ctx, &r, how, missing, &e) != 0)
+		return api_fail_internal(err, &e);
+	memcpy(ret_id, r.exec.id, STR_UUID_SIZE);
+	return 0;
+}
+
+/* The execution that this token has started already, when there is one. */
+static int find_started(struct op_ctx *ctx, const struct pipeline *p,
+			const struct execution_start *how, char ret_id[STR_UUID_SIZE],
+			bool *ret_found, struct api_error *err)
+{
+	CLEAN(json) struct json_object *arguments = start_arguments(how);
+	CLEAN(free) char *before = NULL;
+	struct mh_err e = MH_ERR_INIT;
+
+	*ret_found = false;
+	if (!how->token)
+		return 0;
+	if (executions_find_token(ctx->store, p->name, how->token,
+				  ctx->now_ms - TOKEN_WINDOW_MS, ret_id, &before,
+				  ret_found, &e) != 0)
+		return api_fail_internal(err, &e);
+	if (*ret_found && strcmp(before, json_text(arguments)) != 0)
+		return api_fail(
+			err, "ValidationException",
+			"clientRequestToken '%s' was used with other arguments before",
+			how->token);
+	return 0;
+}
+
+int engine_start(struct op_ctx *ctx, const struct pipeline *p,
+		 struct json_object *variables, struct json_object *revisions,
+		 const char *token, char ret_id[STR_UUID_SIZE], struct api_error *err)
+{
+	struct execution_start how = {
+		.trigger_type = "StartPipelineExecution",
+		.trigger_detail = ctx->caller_arn,
+		.variables = variables,
+		.revisions = revisions,
+		.token = token,
+	};
+	bool found;
+
+	if (find_started(ctx, p, &how, ret_id, &found, err) != 0)
+		return -1;
+	return found ? 0 : execution_start(ctx, p, &how, ret_id, err);
+}
+
+int engine_pipeline_created(struct op_ctx *ctx, const struct pipeline *p,
+			    struct api_error *err)
+{
+	struct execution_start how = {
+		.trigger_type = "CreatePipeline",
+		.trigger_detail = ctx->caller_arn,
+		.automatic = true,
+	};
+	char id[STR_UUID_SIZE];
+
+	return execution_start(ctx, p, &how, id, err);
+}
+
+/* ---- update and delete ---- */
+
+/* One that waits is cancelled at once. */
+static int cancel_waiting(struct op_ctx *ctx, struct execution *e, struct mh_err *err)
+{
+	CLEAN(stage_execution) struct stage_execution s = { 0 };
+	bool found;
+
+	if (stage_executions_open_of(ctx->store, e->seq, &s, &found, err) != 0)
+		return -1;
+	if (!found || s.status != STAGE_INBOUND)
+		return 0;
+	if (stage_executions_delete(ctx->store, s.seq, err) != 0)
+		return -1;
+	return change_execution(ctx, e, EXECUTION_CANCELLED, "The pipeline was updated",
+				err);
+}
+
+/* One inside a stage is cancelled when its running actions have ended. */
+static int cancel_running(struct op_ctx *ctx, const struct execution *e,
+			  struct mh_err *err)
+{
+	CLEAN(stage_execution) struct stage_execution s = { 0 };
+	CLEAN(run) struct run r = { 0 };
+	bool found;
+
+	if (stage_executions_open_of(ctx->store, e->seq, &s, &found, err) != 0)
+		return -1;
+	if (!found)
+		return 0;
+	if (run_load(ctx, e->seq, &r, err) != 0)
+		return -1;
+	r.exec.cancelling = true;
+	if (executions_save(ctx->store, &r.exec, err) != 0)
+		return -1;
+	return stage_advance(ctx, &r, &s, err);
+}
+
+static int cancel_all(struct op_ctx *ctx, const char *pipeline, struct mh_err *err)
+{
+	CLEAN(execution_list) struct execution_list list = { 0 };
+
+	if (executions_open_locked(ctx->store, pipeline, &list, err) != 0)
+		return -1;
+	/* First those that wait, or they would enter what the others leave. */
+	for (size_t i = 0; i < list.count; i++) {
+		if (cancel_waiting(ctx, &list.items[i], err) != 0)
+			return -1;
+	}
+	for (size_t i = 0; i < list.count; i++) {
+		if (cancel_running(ctx, &list.items[i], err) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+int engine_pipeline_updated(struct op_ctx *ctx, const struct pipeline *old,
+			    const struct pipeline *p, struct api_error *err)
+{
+	struct mh_err e = MH_ERR_INIT;
+
+	(void)old; /* an execution knows its own mode; PARALLEL ones go on (semantics E5)
+		    */
+	return cancel_all(ctx, p->name, &e) == 0 ? 0 : api_fail_internal(err, &e);
+}
+
+int engine_pipeline_deleted(struct op_ctx *ctx, const struct pipeline *p,
+			    struct api_error *err)
+{
+	struct mh_err e = MH_ERR_INIT;
+
+	/* Their stages, actions, jobs, approvals and timers go with the executions. */
+	if (executions_delete_pipeline(ctx->store, p->name, &e) != 0 ||
+	    transitions_delete_pipeline(ctx->store, p->name, &e) != 0)
+		return api_fail_internal(err, &e);
+	return 0;
+}
+
+int engine_transition_enabled(struct op_ctx *ctx, const char *pipeline, const char *stage,
+			      struct api_error *err)
+{
+	struct mh_err e = MH_ERR_INIT;
+
+	return gate_open(ctx, pipeline, stage, &e) == 0 ? 0 : api_fail_internal(err, &e);
+}

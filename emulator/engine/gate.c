@@ -1,0 +1,122 @@
+/*
+ * The gate in front of a stage (semantics E4): transition enabled? lock free? then enter;
+ * else wait inbound. Superseding happens here and nowhere else, so it never touches an
+ * execution inside a stage.
+ */
+#include "emulator/engine/internal.h"
+
+static int may_enter(struct op_ctx *ctx, const struct stage_execution *s, bool *ret,
+		     struct mh_err *err)
+{
+	CLEAN(transition) struct transition t = { 0 };
+	bool taken = false;
+
+	if (transitions_get(ctx->store, s->pipeline, s->stage, &t, err) != 0)
+		return -1;
+	if (t.enabled && s->locked &&
+	    stage_executions_is_locked(ctx->store, s->pipeline, s->stage, &taken, err) !=
+		    0)
+		return -1;
+	*ret = t.enabled && !taken;
+	return 0;
+}
+
+static int supersede(struct op_ctx *ctx, const struct stage_execution *older,
+		     const char *newer_id, struct mh_err *err)
+{
+	CLEAN(execution) struct execution e = { 0 };
+	CLEAN(free)
+	char *summary = mh_format("Superseded by execution %s in front of stage %s",
+				  newer_id, older->stage);
+
+	if (executions_get(ctx->store, older->execution, &e, err) != 0 ||
+	    stage_executions_delete(ctx->store, older->seq, err) != 0)
+		return -1;
+	return change_execution(ctx, &e, EXECUTION_SUPERSEDED, summary, err);
+}
+
+/* One waits: the newest of those in front of the stage. */
+static int keep_newest(struct op_ctx *ctx, struct run *r, const char *stage,
+		       struct mh_err *err)
+{
+	CLEAN(stage_execution_list) struct stage_execution_list waiting = { 0 };
+	const struct stage_execution *newest = NULL;
+
+	if (stage_executions_inbound(ctx->store, r->exec.pipeline, stage, true, &waiting,
+				     err) != 0)
+		return -1;
+	for (size_t i = 0; i < waiting.count; i++) {
+		if (!newest || waiting.items[i].execution > newest->execution)
+			newest = &waiting.items[i];
+	}
+	for (size_t i = 0; i < waiting.count; i++) {
+		if (&waiting.items[i] != newest &&
+		    supersede(ctx, &waiting.items[i], newest->execution_id, err) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+int gate_arrive(struct op_ctx *ctx, struct run *r, int64_t stage_index,
+		struct mh_err *err)
+{
+	CLEAN(stage_execution)
+	struct stage_execution s = {
+		.execution = r->exec.seq,
+		.pipeline = mh_strdup(r->exec.pipeline),
+		.stage = mh_strdup(json_opt_str(run_stage(r, stage_index), "name", "")),
+		.stage_index = stage_index,
+		.locked = r->exec.mode != MODE_PARALLEL,
+	};
+	bool enter;
+
+	if (change_stage(ctx, r, &s, STAGE_INBOUND, err) != 0 ||
+	    may_enter(ctx, &s, &enter, err) != 0)
+		return -1;
+	if (enter)
+		return stage_enter(ctx, r, &s, err);
+	if (r->exec.mode == MODE_SUPERSEDED)
+		return keep_newest(ctx, r, s.stage, err);
+	return 0;
+}
+
+static int enter_waiting(struct op_ctx *ctx, struct stage_execution *s,
+			 struct mh_err *err)
+{
+	CLEAN(run) struct run r = { 0 };
+
+	if (run_load(ctx, s->execution, &r, err) != 0)
+		return -1;
+	return stage_enter(ctx, &r, s, err);
+}
+
+/* The first in line, when it may; *ret_entered says whether there was one. */
+static int let_first_enter(struct op_ctx *ctx, const char *pipeline, const char *stage,
+			   bool locked, bool *ret_entered, struct mh_err *err)
+{
+	CLEAN(stage_execution_list) struct stage_execution_list waiting = { 0 };
+
+	*ret_entered = false;
+	if (stage_executions_inbound(ctx->store, pipeline, stage, locked, &waiting,
+				     err) != 0)
+		return -1;
+	if (waiting.count == 0)
+		return 0;
+	if (may_enter(ctx, &waiting.items[0], ret_entered, err) != 0)
+		return -1;
+	return *ret_entered ? enter_waiting(ctx, &waiting.items[0], err) : 0;
+}
+
+int gate_open(struct op_ctx *ctx, const char *pipeline, const char *stage,
+	      struct mh_err *err)
+{
+	bool first = false, parallel = false;
+
+	/* Who enters may fail at once and free the stage again. */
+	do {
+		if (let_first_enter(ctx, pipeline, stage, true, &first, err) != 0 ||
+		    let_first_enter(ctx, pipeline, stage, false, &parallel, err) != 0)
+			return -1;
+	} while (first || parallel);
+	return 0;
+}

@@ -1,0 +1,61 @@
+/* The table of transitions. */
+#include "emulator/store/transitions.h"
+
+#include "lib/base/macros.h"
+
+const char *const transitions_schema = "CREATE TABLE transitions ("
+				       " pipeline TEXT NOT NULL,"
+				       " stage TEXT NOT NULL,"
+				       " enabled INTEGER NOT NULL,"
+				       " reason TEXT,"
+				       " changed_by TEXT,"
+				       " changed_ms INTEGER NOT NULL,"
+				       " PRIMARY KEY (pipeline, stage)) WITHOUT ROWID;";
+
+void transition_done(struct transition *t)
+{
+	free(t->reason);
+	free(t->changed_by);
+	*t = (struct transition){ 0 };
+}
+
+int transitions_get(struct store *s, const char *pipeline, const char *stage,
+		    struct transition *ret, struct mh_err *err)
+{
+	CLEAN(stmt) struct stmt q;
+	int rc;
+
+	store_query(s, &q,
+		    "SELECT enabled, reason, changed_by, changed_ms FROM transitions"
+		    " WHERE pipeline = ? AND stage = ?",
+		    "ss", pipeline, stage);
+	rc = stmt_next(&q, err);
+	if (rc < 0)
+		return -1;
+	*ret = (struct transition){ .enabled = true };
+	if (rc == 1)
+		*ret = (struct transition){
+			.enabled = stmt_i64(&q, 0) != 0,
+			.reason = mh_strdup(stmt_text(&q, 1)),
+			.changed_by = mh_strdup(stmt_text(&q, 2)),
+			.changed_ms = stmt_i64(&q, 3),
+		};
+	return 0;
+}
+
+int transitions_set(struct store *s, const char *pipeline, const char *stage,
+		    const struct transition *t, struct mh_err *err)
+{
+	return store_exec(
+		s, NULL, err,
+		"INSERT OR REPLACE INTO transitions (pipeline, stage, enabled, reason,"
+		" changed_by, changed_ms) VALUES (?, ?, ?, ?, ?, ?)",
+		"ssdssi", pipeline, stage, (int)t->enabled, t->reason, t->changed_by,
+		t->changed_ms);
+}
+
+int transitions_delete_pipeline(struct store *s, const char *pipeline, struct mh_err *err)
+{
+	return store_exec(s, NULL, err, "DELETE FROM transitions WHERE pipeline = ?", "s",
+			  pipeline);
+}

@@ -1,0 +1,28 @@
+/* Transitions into stages that somebody has disabled or enabled; no row means enabled. */
+#ifndef MH_EMULATOR_STORE_TRANSITIONS_H
+#define MH_EMULATOR_STORE_TRANSITIONS_H
+
+#include "emulator/store/store.h"
+
+extern const char *const transitions_schema;
+
+struct transition {
+	bool enabled;
+	char *reason; /* while disabled; else NULL */
+	char *changed_by; /* ARN; NULL: never changed */
+	int64_t changed_ms;
+};
+void transition_done(struct transition *t);
+static inline void clean_transition(struct transition *t)
+{
+	transition_done(t);
+}
+
+int transitions_get(struct store *s, const char *pipeline, const char *stage,
+		    struct transition *ret, struct mh_err *err) MH_MUST_CHECK;
+int transitions_set(struct store *s, const char *pipeline, const char *stage,
+		    const struct transition *t, struct mh_err *err) MH_MUST_CHECK;
+int transitions_delete_pipeline(struct store *s, const char *pipeline,
+				struct mh_err *err) MH_MUST_CHECK;
+
+#endif
