@@ -1,0 +1,240 @@
+/*
+ * The zip reader: the central directory (zipdir.h) says what there is, and each
+ * member's bytes must then be exactly that: as many, with that checksum, from
+ * exactly as many packed bytes.
+ */
+#include "agent/archive/unpack.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+#include <zlib.h>
+
+#include "agent/archive/names.h"
+#include "agent/archive/zipdir.h"
+
+/* Where a member's content goes: into a file, or into memory for a link's target. */
+struct content {
+	struct unpack_file *file; /* NULL: into text */
+	struct buf text;
+	uint64_t len;
+	uint32_t crc;
+};
+
+static int content_add(struct content *c, const struct zip_member *m, const void *data,
+		       size_t len, struct mh_err *err)
+{
+	if (len > m->size - c->len)
+		return mh_err_set(err, MH_E_PROTO, "it is longer than its header says");
+	c->crc = (uint32_t)crc32(c->crc, data, (uInt)len);
+	if (c->file && unpack_file_write(c->file, c->len, data, len, err) != 0)
+		return -1;
+	if (!c->file && buf_add(&c->text, data, len, err) != 0)
+		return -1;
+	c->len += len;
+	return 0;
+}
+
+static int copy_stored(struct unpack *u, const struct zip_member *m, struct content *c,
+		       struct mh_err *err)
+{
+	CLEAN(free) unsigned char *block = mh_alloc(STREAM_BLOCK);
+
+	while (c->len < m->size) {
+		uint64_t left = m->size - c->len;
+		size_t n = left < STREAM_BLOCK ? (size_t)left : STREAM_BLOCK;
+
+		if (source_read_at(u->source, m->data_at + c->len, block, n, err) != 0 ||
+		    content_add(c, m, block, n, err) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+struct inflater {
+	z_stream z;
+	uint64_t at; /* next packed byte */
+	uint64_t left; /* packed bytes not yet read */
+	unsigned char in[STREAM_BLOCK];
+	unsigned char out[STREAM_BLOCK];
+};
+
+static int inflate_refill(struct inflater *i, const struct source *s, struct mh_err *err)
+{
+	size_t n = i->left < sizeof i->in ? (size_t)i->left : sizeof i->in;
+
+	if (i->z.avail_in || n == 0)
+		return 0;
+	if (source_read_at(s, i->at, i->in, n, err) != 0)
+		return -1;
+	i->at += n;
+	i->left -= n;
+	i->z.next_in = i->in;
+	i->z.avail_in = (uInt)n;
+	return 0;
+}
+
+static int inflate_all(struct inflater *i, const struct source *s,
+		       const struct zip_member *m, struct content *c, struct mh_err *err)
+{
+	int rc = Z_OK;
+
+	while (rc != Z_STREAM_END) {
+		if (inflate_refill(i, s, err) != 0)
+			return -1;
+		i->z.next_out = i->out;
+		i->z.avail_out = sizeof i->out;
+		rc = inflate(&i->z, Z_NO_FLUSH);
+		if (rc == Z_BUF_ERROR)
+			return mh_err_set(err, MH_E_PROTO,
+					  "its compressed data is cut off");
+		if (rc == Z_MEM_ERROR)
+			return mh_err_set(err, MH_E_SYS, "zlib has no memory");
+		if (rc != Z_OK && rc != Z_STREAM_END)
+			return mh_err_set(
+				err, MH_E_PROTO, "its compressed data is damaged (%s)",
+				i->z.msg ? i->z.msg : "it asks for a dictionary");
+		if (content_add(c, m, i->out, sizeof i->out - i->z.avail_out, err) != 0)
+			return -1;
+	}
+	if (i->z.avail_in || i->left)
+		return mh_err_set(err, MH_E_PROTO, "bytes follow its compressed data");
+	return 0;
+}
+
+static int copy_deflated(struct unpack *u, const struct zip_member *m, struct content *c,
+			 struct mh_err *err)
+{
+	CLEAN(free) struct inflater *i = mh_alloc(sizeof *i);
+	int rc;
+
+	i->at = m->data_at;
+	i->left = m->packed;
+	if (inflateInit2(&i->z, -15) != Z_OK) /* raw deflate, as zip has it */
+		return mh_err_set(err, MH_E_SYS, "zlib cannot start");
+	rc = inflate_all(i, u->source, m, c, err);
+	(void)inflateEnd(&i->z); /* only frees */
+	return rc;
+}
+
+static int read_content(struct unpack *u, const struct zip_member *m, struct content *c,
+			struct mh_err *err)
+{
+	int rc = m->method == ZIP_STORED ? copy_stored(u, m, c, err)
+					 : copy_deflated(u, m, c, err);
+
+	if (rc != 0)
+		return -1;
+	if (c->len != m->size)
+		return mh_err_set(err, MH_E_PROTO, "it is shorter than its header says");
+	if (c->crc != m->crc)
+		return mh_err_set(err, MH_E_PROTO, "its checksum is wrong");
+	return 0;
+}
+
+static int add_file(struct unpack *u, const struct zip_member *m,
+		    const struct unpack_entry *e, struct mh_err *err)
+{
+	CLEAN(unpack_file) struct unpack_file file = UNPACK_FILE_INIT;
+	struct content c = { .file = &file };
+
+	if (unpack_file_begin(u, e, &file, err) != 0)
+		return -1;
+	if (read_content(u, m, &c, err) != 0)
+		return mh_err_wrap(err, "%s", NAME_SHOWN(m->name, m->name_len));
+	return unpack_file_end(&file, file.size, err);
+}
+
+static int add_link(struct unpack *u, const struct zip_member *m,
+		    const struct unpack_entry *e, struct mh_err *err)
+{
+	struct content c = { .file = NULL, .text = BUF_INIT(NAME_PATH_MAX) };
+	int rc = -1;
+
+	if (m->size > NAME_PATH_MAX)
+		return mh_err_set(
+			err, MH_E_FULL,
+			"%s: a symbolic link points to a name of more than %d bytes",
+			NAME_SHOWN(m->name, m->name_len), NAME_PATH_MAX);
+	if (read_content(u, m, &c, err) != 0)
+		(void)mh_err_wrap(err, "%s", NAME_SHOWN(m->name, m->name_len));
+	else
+		rc = unpack_add_link(u, e, buf_text(&c.text), c.text.len, err);
+	buf_done(&c.text);
+	return rc;
+}
+
+/* S_IFMT of a member: what its maker said, else what its name says. */
+static mode_t type_of(const struct zip_member *m)
+{
+	mode_t type = m->mode & S_IFMT;
+
+	if (type)
+		return type;
+	return m->ends_in_slash ? S_IFDIR : S_IFREG;
+}
+
+static mode_t permissions_of(const struct zip_member *m, mode_t type)
+{
+	mode_t bits = m->mode & 07777;
+
+	/* none: made where there are no modes, or by a program that set none */
+	if (bits == 0 && (m->mode & S_IFMT) != S_IFREG)
+		return type == S_IFDIR ? 0755 : 0644;
+	return bits;
+}
+
+/* What can be said before anything is unpacked. */
+static int check_member(const struct unpack *u, const struct zip_member *m,
+			struct mh_err *err)
+{
+	struct name_rules rules = { .depth_max = u->limits->depth, .dos = m->dos };
+	CLEAN(free) char *path = NULL;
+	mode_t type = type_of(m);
+
+	if (name_judge(&rules, m->name, m->name_len, &path, err) != 0)
+		return -1;
+	if (type != S_IFREG && type != S_IFLNK && type != S_IFDIR)
+		return mh_err_set(err, MH_E_DENIED,
+				  "%s: it is neither file, directory nor symbolic link",
+				  NAME_SHOWN(m->name, m->name_len));
+	if (m->ends_in_slash && type != S_IFDIR)
+		return mh_err_set(err, MH_E_PROTO,
+				  "%s: the name is a directory's, but the member is none",
+				  NAME_SHOWN(m->name, m->name_len));
+	if (type == S_IFDIR && m->size != 0)
+		return mh_err_set(err, MH_E_PROTO, "%s: a directory with content",
+				  NAME_SHOWN(m->name, m->name_len));
+	return 0;
+}
+
+static int add_member(struct unpack *u, const struct zip_member *m, struct mh_err *err)
+{
+	mode_t type = type_of(m);
+	struct unpack_entry e = { .name = m->name,
+				  .name_len = m->name_len,
+				  .dos = m->dos,
+				  .mode = permissions_of(m, type),
+				  .mtime_s = m->mtime_s };
+
+	if (type == S_IFDIR)
+		return unpack_add_dir(u, &e, err);
+	if (type == S_IFLNK)
+		return add_link(u, m, &e, err);
+	return add_file(u, m, &e, err);
+}
+
+int unpack_zip(struct unpack *u, struct mh_err *err)
+{
+	CLEAN(zip_dir) struct zip_dir dir = { .members = NULL };
+
+	if (zip_dir_read(&dir, u->source, u->limits, err) != 0)
+		return -1;
+	for (uint32_t i = 0; i < dir.count; i++)
+		if (check_member(u, &dir.members[i], err) != 0)
+			return -1;
+	for (uint32_t i = 0; i < dir.count; i++)
+		if (add_member(u, &dir.members[i], err) != 0)
+			return -1;
+	return 0;
+}
