@@ -22,6 +22,12 @@ int creds_key_open(const char *data_dir, struct creds_key **ret,
 		   struct mh_err *err) MH_MUST_CHECK;
 void creds_key_free(struct creds_key *key);
 
+#define CREDS_KEY_SUBKEY_BYTES 32
+/* A key of its own for another purpose, e.g. "page   ": the same for the same 8
+ * characters and data directory. key NULL (tests without one): a fixed key. */
+void creds_key_derive(const struct creds_key *key, const char purpose[8],
+		      unsigned char out[CREDS_KEY_SUBKEY_BYTES]);
+
 struct creds_object {
 	const char *bucket;
 	const char *key;

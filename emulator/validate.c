@@ -484,6 +484,8 @@ int validate_input(const struct shape *shape, struct json_object *in,
 		rc = api_fail(err, "ValidationException",
 			      "%d validation error%s detected: %s", w.violations,
 			      w.violations > 1 ? "s" : "", buf_text(&w.text));
+	else if (shape)
+		validate_prune(shape, in);
 	buf_done(&w.text);
 	return rc;
 }

@@ -12,10 +12,13 @@
  * A request's input. Wrong JSON types are a SerializationException; a missing required
  * member, a length, range, enumeration or pattern that does not hold, a
  * ValidationException that lists every violation in AWS's words. Members the model
- * does not know are ignored, null counts as absent (semantics A4).
+ * does not know are ignored, null counts as absent (semantics A4): both are taken out
+ * of *in when it is well, so that an operation may keep what it got.
  */
 int validate_input(const struct shape *shape, struct json_object *in,
 		   struct api_error *err) MH_MUST_CHECK;
+/* The taking out, at every depth. */
+void validate_prune(const struct shape *shape, struct json_object *v);
 
 /*
  * An answer of ours: the same rules, and neither unknown members nor nulls. shape NULL:

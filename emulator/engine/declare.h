@@ -49,8 +49,10 @@ int declare_keep_secrets(const struct declare_env *env, struct json_object *old,
 int declare_masked(const struct declare_env *env, struct json_object *pipeline,
 		   struct json_object **ret, struct api_error *err);
 
-/* Whether any property in it is a secret one. */
-int declare_has_secrets(const struct declare_env *env, struct json_object *pipeline,
-			bool *ret, struct api_error *err);
+/* *ret: a copy with instead(arg, value) in the place of every secret value. */
+typedef struct json_object *(*declare_secret_fn)(void *arg, const char *value);
+int declare_replace_secrets(const struct declare_env *env, struct json_object *pipeline,
+			    declare_secret_fn instead, void *arg,
+			    struct json_object **ret, struct api_error *err);
 
 #endif

@@ -72,7 +72,8 @@ static bool is_number(const char *text)
 	CLEAN(json) struct json_object *value = NULL;
 	struct mh_err e = MH_ERR_INIT;
 
-	return json_parse(text, strlen(text), &value, &e) == 0 &&
+	return strpbrk(text, " \t\r\n") == NULL &&
+	       json_parse(text, strlen(text), &value, &e) == 0 &&
 	       (json_object_is_type(value, json_type_int) ||
 		json_object_is_type(value, json_type_double));
 }

@@ -10,6 +10,13 @@
 
 #define MASK "****"
 
+static bool same_type(const struct declared_action *a, const struct declared_action *b)
+{
+	return strcmp(a->category, b->category) == 0 && strcmp(a->owner, b->owner) == 0 &&
+	       strcmp(a->provider, b->provider) == 0 &&
+	       strcmp(a->version, b->version) == 0;
+}
+
 static const struct declared_action *same_action(const struct declaration *old,
 						 const struct declared_action *a)
 {
@@ -17,11 +24,7 @@ static const struct declared_action *same_action(const struct declaration *old,
 		const struct declared_action *o = &old->actions[i];
 
 		if (strcmp(o->stage, a->stage) == 0 && strcmp(o->name, a->name) == 0)
-			return json_object_equal(
-				       json_opt_object(o->action, "actionTypeId"),
-				       json_opt_object(a->action, "actionTypeId"))
-				       ? o
-				       : NULL;
+			return same_type(o, a) ? o : NULL;
 	}
 	return NULL;
 }
@@ -69,7 +72,9 @@ static int keep_in_action(const struct declaration *old, struct declared_action 
 		if (!json_opt_bool(p, "secret", false) ||
 		    !equal_text(json_opt_str(config, name, NULL), MASK))
 			continue;
-		if (stored == NULL)
+		/* The mask itself is stored where the key of the data directory is gone.
+		 */
+		if (stored == NULL || equal_text(stored, MASK))
 			return api_fail(err, "InvalidActionDeclarationException",
 					"Action configuration for the new action '%s' "
 					"contains an "
@@ -100,8 +105,26 @@ int declare_keep_secrets(const struct declare_env *env, struct json_object *old,
 	return 0;
 }
 
-int declare_masked(const struct declare_env *env, struct json_object *pipeline,
-		   struct json_object **ret, struct api_error *err)
+static void replace_in_action(const struct declared_action *a, declare_secret_fn instead,
+			      void *arg)
+{
+	struct json_object *config = json_opt_object(a->action, "configuration");
+	struct json_object *properties = json_opt_array(a->type.definition,
+							"actionConfigurationProperties");
+
+	for (size_t i = 0; i < list_length(properties); i++) {
+		struct json_object *p = json_object_array_get_idx(properties, i);
+		const char *name = json_opt_str(p, "name", "");
+		const char *value = json_opt_str(config, name, NULL);
+
+		if (json_opt_bool(p, "secret", false) && value != NULL)
+			json_put_obj(config, name, instead(arg, value));
+	}
+}
+
+int declare_replace_secrets(const struct declare_env *env, struct json_object *pipeline,
+			    declare_secret_fn instead, void *arg,
+			    struct json_object **ret, struct api_error *err)
 {
 	CLEAN(json) struct json_object *copy = NULL;
 	CLEAN(declaration) struct declaration d = { 0 };
@@ -110,33 +133,20 @@ int declare_masked(const struct declare_env *env, struct json_object *pipeline,
 		MH_BUG("out of memory");
 	if (declaration_open(env, copy, &d, err) != 0)
 		return -1;
-	for (size_t i = 0; i < d.action_count; i++) {
-		struct json_object *action = d.actions[i].action;
-
-		json_put_obj(action, "configuration",
-			     action_type_mask(&d.actions[i].type,
-					      json_opt_object(action, "configuration")));
-	}
+	for (size_t i = 0; i < d.action_count; i++)
+		replace_in_action(&d.actions[i], instead, arg);
 	*ret = STEAL_PTR(copy);
 	return 0;
 }
 
-int declare_has_secrets(const struct declare_env *env, struct json_object *pipeline,
-			bool *ret, struct api_error *err)
+static struct json_object *mask_of(void *arg, const char *value)
 {
-	CLEAN(declaration) struct declaration d = { 0 };
-	bool has = false;
+	(void)arg, (void)value; /* the mask is the same for all */
+	return json_object_new_string(MASK);
+}
 
-	if (declaration_open(env, pipeline, &d, err) != 0)
-		return -1;
-	for (size_t i = 0; i < d.action_count && !has; i++) {
-		struct json_object *list = json_opt_array(
-			d.actions[i].type.definition, "actionConfigurationProperties");
-
-		for (size_t p = 0; p < list_length(list); p++)
-			has = has || json_opt_bool(json_object_array_get_idx(list, p),
-						   "secret", false);
-	}
-	*ret = has;
-	return 0;
+int declare_masked(const struct declare_env *env, struct json_object *pipeline,
+		   struct json_object **ret, struct api_error *err)
+{
+	return declare_replace_secrets(env, pipeline, mask_of, NULL, ret, err);
 }

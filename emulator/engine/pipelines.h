@@ -27,6 +27,12 @@ static inline void clean_pipeline(struct pipeline *p)
 	pipeline_done(p);
 }
 
+/* Writes declaration (with its `version`) as the newest one of the pipeline's; secret
+ * values are sealed on disk. For the pipeline operations alone. */
+struct declare_env;
+int pipeline_save(struct op_ctx *ctx, const struct declare_env *env, int64_t rowid,
+		  struct json_object *declaration, struct api_error *err);
+
 /* An action type: a custom one, or one of the built-in catalogue (semantics E21). */
 struct action_type {
 	struct json_object *definition; /* the API's ActionType; owned */

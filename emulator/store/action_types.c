@@ -50,15 +50,16 @@ int store_action_type_find(struct store *s, const char *category, const char *pr
 	return 0;
 }
 
-int store_action_type_insert(struct store *s, const struct store_action_type *t,
-			     int64_t now_ms, struct mh_err *err)
+int store_action_type_insert(struct store *s, const char *category, const char *provider,
+			     const char *version, const char *definition,
+			     const char *tags, int64_t now_ms, struct mh_err *err)
 {
 	return store_exec(s, NULL, err,
 			  "INSERT INTO action_type"
 			  " (category, provider, version, definition, tags, created_ms)"
 			  " VALUES (?, ?, ?, ?, ?, ?)",
-			  "sssssi", t->category, t->provider, t->version, t->definition,
-			  t->tags, now_ms);
+			  "sssssi", category, provider, version, definition, tags,
+			  now_ms);
 }
 
 int store_action_type_delete(struct store *s, const char *category, const char *provider,

@@ -25,8 +25,10 @@ static inline void clean_store_action_type(struct store_action_type *t)
 int store_action_type_find(struct store *s, const char *category, const char *provider,
 			   const char *version, struct store_action_type *ret,
 			   bool *ret_found, struct mh_err *err) MH_MUST_CHECK;
-int store_action_type_insert(struct store *s, const struct store_action_type *t,
-			     int64_t now_ms, struct mh_err *err) MH_MUST_CHECK;
+int store_action_type_insert(struct store *s, const char *category, const char *provider,
+			     const char *version, const char *definition,
+			     const char *tags, int64_t now_ms,
+			     struct mh_err *err) MH_MUST_CHECK;
 /* Nothing happens when there is none. */
 int store_action_type_delete(struct store *s, const char *category, const char *provider,
 			     const char *version, int64_t now_ms,
