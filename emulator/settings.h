@@ -1,13 +1,21 @@
 /*
  * The emulator's settings: defaults, then a configuration file (--config), then
- * command-line options. The table of keys is in settings.c.
+ * options of the command line. One table of keys (settings.c) says it all: every
+ * scalar key is also an option, `ack_timeout` in the file is `--ack-timeout`.
+ *
+ *	settings_read(path or NULL, &settings, &err)
+ *	settings_set_option(&settings, "ack-timeout", "30s", &err)   as often as wanted
+ *	settings_check(&settings, &err)
+ *	settings_done(&settings)
  */
 #ifndef MH_EMULATOR_SETTINGS_H
 #define MH_EMULATOR_SETTINGS_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
+#include "lib/base/log.h"
 #include "lib/net/conf.h"
 
 struct settings_key {
@@ -32,11 +40,36 @@ struct settings {
 	int64_t custom_timeout_ms; /* 24 h per custom action execution (C11) */
 	bool strict_ack; /* C4: a second acknowledgement answers InvalidNonce */
 	int64_t max_batch; /* 100 jobs a poll (C6) */
-	int log_format, log_level;
+	int64_t signature_window_ms; /* 5 min: how far a signature's time may be off (A12)
+				      */
 	int64_t max_connections;
+	int64_t idle_timeout_ms; /* of a connection */
 	int64_t max_object_bytes; /* of one S3 object: 5 GiB */
+	bool check_answers; /* answers are held against the service model */
+	int log_format, log_level; /* indexes of their choices: settings_log_level() */
 };
 
 extern const struct conf_key settings_keys[];
+
+/* path NULL: the defaults. On error *ret needs no settings_done(). */
+int settings_read(const char *path, struct settings *ret,
+		  struct mh_err *err) MH_MUST_CHECK;
+/* The table's row for an option's name (without the dashes), or NULL. */
+const struct conf_key *settings_find_option(const char *name);
+/* value NULL: for a yes-or-no key, yes. CONFIG names the option, whose key is then
+ * absent. */
+int settings_set_option(struct settings *s, const char *name, const char *value,
+			struct mh_err *err) MH_MUST_CHECK;
+/* What no row of the table can check alone. */
+int settings_check(const struct settings *s, struct mh_err *err) MH_MUST_CHECK;
+void settings_done(struct settings *s);
+
+enum log_level settings_log_level(const struct settings *s);
+/* One line per option. */
+void settings_print_options(FILE *out);
+
+/* "host:port", "[address]:port": both are the caller's to free. CONFIG. */
+int settings_split_listen(const char *listen, char **ret_host, char **ret_port,
+			  struct mh_err *err) MH_MUST_CHECK;
 
 #endif
