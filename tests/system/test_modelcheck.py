@@ -1,0 +1,29 @@
+#!/usr/bin/python3
+"""A whole release through the checking proxy of the shared tools: no finding against the server."""
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from mh.programs import SHARED, SRC, BUILD, Place  # noqa: E402
+from mh.tap import check, equal, run, skip, story  # noqa: E402
+
+MODELCHECK = os.path.join(SHARED, "tools", "modelcheck")
+
+
+@story
+def the_demo_breaks_no_rule_of_the_service_model():
+    if not os.path.exists(MODELCHECK):
+        skip("no ../shared/tools/modelcheck beside the project")
+    with Place() as place:
+        # The demo's build is this build; its set-up finds nothing to install or to make.
+        env = dict(place.env, MILLHAND_DEMO_VIA=MODELCHECK, MILLHAND_BUILD=BUILD, NO_COLOR="1")
+        done = subprocess.run([os.path.join(SRC, "quickstart"), "demo"], env=env, stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=280)
+        check(done.returncode == 0, done.stdout + done.stderr)
+        check("0 findings against the server" in done.stdout, done.stdout)
+        equal(done.stdout.count("execution Succeeded"), 1, "releases")
+        equal(done.stdout.count("execution Failed"), 1, "stopped releases")
+
+
+run()
