@@ -9,10 +9,22 @@
  *	loop_free(loop);
  *
  * One turn: curl's transfers, their completions, libuv's callbacks, then the
- * `after` hook (the agent commits its ledger there), then wait.
+ * `after` hook (the agent commits its ledger there), then wait. All callbacks run
+ * on the thread of loop_run(); from another thread only loop_wake() may be called.
+ *
+ * Handles of libuv belong to who made them: close them (uv_close) before what
+ * they live in is freed; loop_free() runs the callbacks of closes under way.
+ *
+ * SIGPIPE is ignored from loop_new() on: a peer that goes away is an error of that
+ * connection. Descriptors made by libcurl for itself (its wake-up pair, the resolver
+ * threads') are not close-on-exec: children must be spawned with a closefrom.
  */
 #ifndef MH_NET_LOOP_H
 #define MH_NET_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
 
 #include <curl/curl.h>
 #include <uv.h>
@@ -27,10 +39,34 @@ void loop_free(struct loop *loop);
 uv_loop_t *loop_uv(struct loop *loop);
 CURLM *loop_curl(struct loop *loop);
 
-/* Called once a turn after all callbacks, before waiting. */
+/* Called once a turn after all callbacks, before waiting; also in the last turn. */
 void loop_set_after(struct loop *loop, void (*after)(void *ctx), void *ctx);
 
+/* Until loop_stop(): the turn under way is finished, its hook included. A stop
+ * that came before the run lets it make one turn. */
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
+/* Makes a waiting loop take another turn; from any thread. */
+void loop_wake(struct loop *loop);
+
+/*
+ * Transfers, for http.c alone. The easy handle's CURLOPT_PRIVATE is taken. done() is
+ * called once, from a later turn, never from inside start or fail; by then the
+ * transfer is out of the loop and may be freed.
+ */
+struct loop_transfer {
+	CURL *easy;
+	void (*done)(struct loop_transfer *t, CURLcode code);
+	/* The loop's own: */
+	TAILQ_ENTRY(loop_transfer) failed;
+	uint64_t failed_turn; /* 0: not failed */
+	CURLcode code;
+	bool running; /* known to curl */
+};
+void loop_transfer_start(struct loop *loop, struct loop_transfer *t);
+/* Takes it from curl, if it runs, and tells done() this code in the next turn. */
+void loop_transfer_fail(struct loop *loop, struct loop_transfer *t, CURLcode code);
+/* Takes it out; done() will not be called. */
+void loop_transfer_stop(struct loop *loop, struct loop_transfer *t);
 
 #endif

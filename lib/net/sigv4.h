@@ -25,12 +25,12 @@
 #include "lib/base/err.h"
 #include "lib/net/uri.h"
 
-#define SIGV4_HASH_HEX_SIZE 65
+#define SIGV4_HASH_HEX_SIZE    65
 #define SIGV4_UNSIGNED_PAYLOAD "UNSIGNED-PAYLOAD"
 extern const char sigv4_empty_hash[SIGV4_HASH_HEX_SIZE]; /* SHA-256 of no bytes */
 
 struct sigv4_header {
-	const char *name;  /* any case */
+	const char *name; /* any case */
 	const char *value; /* as sent */
 };
 
@@ -43,7 +43,7 @@ struct sigv4_creds {
 struct sigv4_scope {
 	const char *region;
 	const char *service; /* "codepipeline", "s3", "sts" */
-	int64_t time_ms;     /* wall time of the signature, skew included */
+	int64_t time_ms; /* wall time of the signature, skew included */
 };
 
 struct sigv4_request {
@@ -52,13 +52,14 @@ struct sigv4_request {
 	const struct uri_query *query;
 	const struct sigv4_header *headers; /* all to be signed; must include host */
 	size_t header_count;
-	const char *payload_hash; /* hex, or SIGV4_UNSIGNED_PAYLOAD, or a STREAMING-... name */
+	const char *payload_hash; /* hex, or SIGV4_UNSIGNED_PAYLOAD, or a STREAMING-...
+				     name */
 };
 
 struct sigv4_result {
 	char *canonical_request; /* for tests and debugging */
 	char *string_to_sign;
-	char *signature;     /* hex */
+	char *signature; /* hex */
 	char *authorization; /* value of the Authorization header */
 	/* Headers to send besides those given: x-amz-date, x-amz-security-token,
 	 * and x-amz-content-sha256 for s3. "name: value", owned. */
@@ -73,7 +74,8 @@ void sigv4_sign(const struct sigv4_request *r, const struct sigv4_creds *creds,
 		const struct sigv4_scope *scope, struct sigv4_result *ret);
 /* Query signing: expires_s 1 to 604800; payload_hash is used as given. */
 void sigv4_presign(const struct sigv4_request *r, const struct sigv4_creds *creds,
-		   const struct sigv4_scope *scope, int64_t expires_s, struct sigv4_result *ret);
+		   const struct sigv4_scope *scope, int64_t expires_s,
+		   struct sigv4_result *ret);
 void sigv4_result_done(struct sigv4_result *r);
 
 /* What a client claims, taken from a request it sent. */
@@ -86,13 +88,14 @@ struct sigv4_claim {
 	char *signed_headers; /* "a;b;c" */
 	char *signature;
 	char *session_token; /* or NULL */
-	int64_t time_ms;     /* x-amz-date (or Date) */
-	int64_t expires_s;   /* presigned alone */
+	int64_t time_ms; /* x-amz-date (or Date) */
+	int64_t expires_s; /* presigned alone */
 };
 
 /* From the Authorization header or the X-Amz-* query. NOTFOUND when the request
  * is not signed at all, PROTO when it is badly so. */
-int sigv4_claim_parse(const struct sigv4_request *r, struct sigv4_claim *ret, struct mh_err *err) MH_MUST_CHECK;
+int sigv4_claim_parse(const struct sigv4_request *r, struct sigv4_claim *ret,
+		      struct mh_err *err) MH_MUST_CHECK;
 void sigv4_claim_done(struct sigv4_claim *c);
 
 /* Whether the claim's signature is the one that secret gives. Demands that host

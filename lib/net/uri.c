@@ -7,7 +7,7 @@
 
 #include "lib/base/str.h"
 
-#define URI_MAX_BYTES 8192
+#define URI_MAX_BYTES 65536
 
 static bool is_unreserved(unsigned char c)
 {
