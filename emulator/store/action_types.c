@@ -1,7 +1,7 @@
 #include "emulator/store/action_types.h"
 
 const char *const store_action_types_schema =
-	"CREATE TABLE action_type ("
+	"CREATE TABLE action_types ("
 	"  category TEXT NOT NULL,"
 	"  provider TEXT NOT NULL,"
 	"  version TEXT NOT NULL,"
@@ -30,7 +30,7 @@ int store_action_type_find(struct store *s, const char *category, const char *pr
 	int rc;
 
 	store_query(s, &q,
-		    "SELECT definition, tags, deleted_ms FROM action_type"
+		    "SELECT definition, tags, deleted_ms FROM action_types"
 		    " WHERE category = ? AND provider = ? AND version = ?",
 		    "sss", category, provider, version);
 	rc = stmt_next(&q, err);
@@ -55,7 +55,7 @@ int store_action_type_insert(struct store *s, const char *category, const char *
 			     const char *tags, int64_t now_ms, struct mh_err *err)
 {
 	return store_exec(s, NULL, err,
-			  "INSERT INTO action_type"
+			  "INSERT INTO action_types"
 			  " (category, provider, version, definition, tags, created_ms)"
 			  " VALUES (?, ?, ?, ?, ?, ?)",
 			  "sssssi", category, provider, version, definition, tags,
@@ -66,7 +66,7 @@ int store_action_type_delete(struct store *s, const char *category, const char *
 			     const char *version, int64_t now_ms, struct mh_err *err)
 {
 	return store_exec(s, NULL, err,
-			  "UPDATE action_type SET deleted_ms = ?"
+			  "UPDATE action_types SET deleted_ms = ?"
 			  " WHERE category = ? AND provider = ? AND version = ?"
 			  " AND deleted_ms = 0",
 			  "isss", now_ms, category, provider, version);
@@ -76,7 +76,7 @@ int store_action_type_restore(struct store *s, const char *category, const char 
 			      const char *version, const char *tags, struct mh_err *err)
 {
 	return store_exec(s, NULL, err,
-			  "UPDATE action_type SET deleted_ms = 0, tags = ?"
+			  "UPDATE action_types SET deleted_ms = 0, tags = ?"
 			  " WHERE category = ? AND provider = ? AND version = ?",
 			  "ssss", tags, category, provider, version);
 }
@@ -85,7 +85,7 @@ int store_action_type_count_live(struct store *s, int64_t *ret, struct mh_err *e
 {
 	CLEAN(stmt) struct stmt q;
 
-	store_query(s, &q, "SELECT count(*) FROM action_type WHERE deleted_ms = 0", "");
+	store_query(s, &q, "SELECT count(*) FROM action_types WHERE deleted_ms = 0", "");
 	if (stmt_next(&q, err) < 0)
 		return -1;
 	*ret = stmt_i64(&q, 0);
@@ -95,7 +95,7 @@ int store_action_type_count_live(struct store *s, int64_t *ret, struct mh_err *e
 void store_action_type_list(struct store *s, struct stmt *q)
 {
 	store_query(s, q,
-		    "SELECT definition FROM action_type WHERE deleted_ms = 0"
+		    "SELECT definition FROM action_types WHERE deleted_ms = 0"
 		    " ORDER BY category, provider, version",
 		    "");
 }

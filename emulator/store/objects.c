@@ -2,22 +2,23 @@
 
 #include <string.h>
 
-const char *const store_objects_schema = "CREATE TABLE s3_bucket ("
-				   " name TEXT PRIMARY KEY,"
-				   " created_ms INTEGER NOT NULL"
-				   ") WITHOUT ROWID;"
-				   "CREATE TABLE s3_object ("
-				   " bucket TEXT NOT NULL REFERENCES s3_bucket (name),"
-				   " key TEXT NOT NULL,"
-				   " file_id TEXT NOT NULL UNIQUE,"
-				   " etag TEXT NOT NULL,"
-				   " size INTEGER NOT NULL,"
-				   " modified_ms INTEGER NOT NULL,"
-				   " content_type TEXT NOT NULL,"
-				   " metadata TEXT NOT NULL,"
-				   " headers TEXT NOT NULL,"
-				   " PRIMARY KEY (bucket, key)"
-				   ") WITHOUT ROWID;";
+const char *const store_objects_schema =
+	"CREATE TABLE s3_bucket ("
+	" name TEXT PRIMARY KEY,"
+	" created_ms INTEGER NOT NULL"
+	") WITHOUT ROWID;"
+	"CREATE TABLE s3_object ("
+	" bucket TEXT NOT NULL REFERENCES s3_bucket (name),"
+	" key TEXT NOT NULL,"
+	" file_id TEXT NOT NULL UNIQUE,"
+	" etag TEXT NOT NULL,"
+	" size INTEGER NOT NULL,"
+	" modified_ms INTEGER NOT NULL,"
+	" content_type TEXT NOT NULL,"
+	" metadata TEXT NOT NULL,"
+	" headers TEXT NOT NULL,"
+	" PRIMARY KEY (bucket, key)"
+	") WITHOUT ROWID;";
 
 /* Whether the query has a row. Ends it. */
 static int has_row(struct stmt *q, bool *ret, struct mh_err *err)

@@ -1,6 +1,6 @@
 #include "emulator/store/pipelines.h"
 
-const char *const store_pipelines_schema = "CREATE TABLE pipeline ("
+const char *const store_pipelines_schema = "CREATE TABLE pipelines ("
 					   "  id INTEGER PRIMARY KEY AUTOINCREMENT,"
 					   "  name TEXT NOT NULL UNIQUE,"
 					   "  version INTEGER NOT NULL,"
@@ -10,7 +10,7 @@ const char *const store_pipelines_schema = "CREATE TABLE pipeline ("
 					   "  created_ms INTEGER NOT NULL,"
 					   "  updated_ms INTEGER NOT NULL"
 					   ");"
-					   "CREATE TABLE pipeline_version ("
+					   "CREATE TABLE pipeline_versions ("
 					   "  pipeline INTEGER NOT NULL,"
 					   "  version INTEGER NOT NULL,"
 					   "  declaration TEXT NOT NULL,"
@@ -34,7 +34,7 @@ int store_pipeline_find(struct store *s, const char *name, int64_t version,
 
 	store_query(s, &q,
 		    "SELECT p.id, p.created_ms, p.updated_ms, v.version, v.declaration"
-		    " FROM pipeline p LEFT JOIN pipeline_version v ON v.pipeline = p.id"
+		    " FROM pipelines p LEFT JOIN pipeline_versions v ON v.pipeline = p.id"
 		    " AND v.version = CASE ? WHEN 0 THEN p.version ELSE ? END"
 		    " WHERE p.name = ?",
 		    "iis", version, version, name);
@@ -67,7 +67,7 @@ int store_pipeline_exists(struct store *s, const char *name, bool *ret,
 	CLEAN(stmt) struct stmt q;
 	int rc;
 
-	store_query(s, &q, "SELECT 1 FROM pipeline WHERE name = ?", "s", name);
+	store_query(s, &q, "SELECT 1 FROM pipelines WHERE name = ?", "s", name);
 	rc = stmt_next(&q, err);
 	if (rc < 0)
 		return -1;
@@ -79,7 +79,7 @@ int store_pipeline_count(struct store *s, int64_t *ret, struct mh_err *err)
 {
 	CLEAN(stmt) struct stmt q;
 
-	store_query(s, &q, "SELECT count(*) FROM pipeline", "");
+	store_query(s, &q, "SELECT count(*) FROM pipelines", "");
 	if (stmt_next(&q, err) < 0)
 		return -1;
 	*ret = stmt_i64(&q, 0);
@@ -90,7 +90,7 @@ int store_pipeline_insert(struct store *s, const char *name, const char *tags,
 			  int64_t now_ms, int64_t *ret_rowid, struct mh_err *err)
 {
 	if (store_exec(s, NULL, err,
-		       "INSERT INTO pipeline (name, version, pipeline_type, "
+		       "INSERT INTO pipelines (name, version, pipeline_type, "
 		       "execution_mode, tags,"
 		       " created_ms, updated_ms) VALUES (?, 0, '', '', ?, ?, ?)",
 		       "ssii", name, tags, now_ms, now_ms) != 0)
@@ -105,14 +105,14 @@ int store_pipeline_add_version(struct store *s, int64_t rowid, int64_t version,
 			       int64_t now_ms, struct mh_err *err)
 {
 	if (store_exec(s, NULL, err,
-		       "INSERT INTO pipeline_version (pipeline, version, declaration, "
+		       "INSERT INTO pipeline_versions (pipeline, version, declaration, "
 		       "created_ms)"
 		       " VALUES (?, ?, ?, ?)",
 		       "iisi", rowid, version, declaration, now_ms) != 0)
 		return -1;
 	return store_exec(
 		s, NULL, err,
-		"UPDATE pipeline SET version = ?, pipeline_type = ?, execution_mode = ?,"
+		"UPDATE pipelines SET version = ?, pipeline_type = ?, execution_mode = ?,"
 		" updated_ms = ? WHERE id = ?",
 		"issii", version, summary->pipeline_type, summary->execution_mode, now_ms,
 		rowid);
@@ -120,10 +120,10 @@ int store_pipeline_add_version(struct store *s, int64_t rowid, int64_t version,
 
 int store_pipeline_delete(struct store *s, int64_t rowid, struct mh_err *err)
 {
-	if (store_exec(s, NULL, err, "DELETE FROM pipeline_version WHERE pipeline = ?",
+	if (store_exec(s, NULL, err, "DELETE FROM pipeline_versions WHERE pipeline = ?",
 		       "i", rowid) != 0)
 		return -1;
-	return store_exec(s, NULL, err, "DELETE FROM pipeline WHERE id = ?", "i", rowid);
+	return store_exec(s, NULL, err, "DELETE FROM pipelines WHERE id = ?", "i", rowid);
 }
 
 void store_pipeline_list(struct store *s, struct stmt *q, const char *after,
@@ -132,6 +132,6 @@ void store_pipeline_list(struct store *s, struct stmt *q, const char *after,
 	store_query(s, q,
 		    "SELECT name, version, pipeline_type, execution_mode, created_ms, "
 		    "updated_ms"
-		    " FROM pipeline WHERE name > ? ORDER BY name LIMIT ?",
+		    " FROM pipelines WHERE name > ? ORDER BY name LIMIT ?",
 		    "si", after, limit);
 }
