@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 
 #include "emulator/builtin/spawn.h"
-#include "emulator/builtin/work.h"
+#include "emulator/builtin/task.h"
 #include "lib/base/clock.h"
 #include "lib/base/fsio.h"
 #include "lib/base/log.h"
@@ -24,7 +24,7 @@
 #define DEPTH_MAX         64
 
 struct deployment {
-	struct work *work;
+	struct task *task;
 	const char *bucket;
 	char *key; /* ObjectKey with its placeholders filled in; "" for none */
 	struct json_object *headers;
@@ -108,14 +108,14 @@ static int put_file(struct deployment *d, const char *key, int fd, const char *t
 	struct s3_object stored;
 
 	if (strlen(key) > KEY_MAX)
-		return work_fail(d->work, FAIL_CONFIGURATION,
+		return task_fail(d->task, FAIL_CONFIGURATION,
 				 "The object key %.100s... is longer than %d bytes.", key,
 				 KEY_MAX);
-	if (s3_put(d->work->s3, &put, fd, &stored, &err) != 0) {
+	if (s3_put(d->task->s3, &put, fd, &stored, &err) != 0) {
 		if (err.cls == MH_E_NOTFOUND)
-			return work_fail(d->work, FAIL_CONFIGURATION,
+			return task_fail(d->task, FAIL_CONFIGURATION,
 					 "The bucket %s does not exist.", d->bucket);
-		return work_fail(d->work, FAIL_SYSTEM,
+		return task_fail(d->task, FAIL_SYSTEM,
 				 "s3://%s/%s could not be written: %s.", d->bucket, key,
 				 err.text);
 	}
@@ -153,7 +153,7 @@ static char *archive_program(void)
 	return STEAL_PTR(installed); /* not there: the error names it */
 }
 
-static int judge_report(struct work *w, const struct buf *report, int code)
+static int judge_report(struct task *t, const struct buf *report, int code)
 {
 	CLEAN(json) struct json_object *o = NULL;
 	struct mh_err err = MH_ERR_INIT;
@@ -161,23 +161,23 @@ static int judge_report(struct work *w, const struct buf *report, int code)
 	bool system;
 
 	if (json_parse_object(buf_text(report), report->len, &o, &err) != 0)
-		return work_fail(w, FAIL_SYSTEM,
+		return task_fail(t, FAIL_SYSTEM,
 				 "millhand-archive ended with code %d and no report.",
 				 code);
 	if (code == 0 && json_opt_bool(o, "ok", false))
 		return 0;
 	kind = json_opt_str(o, "kind", "system");
 	system = strcmp(kind, "space") == 0 || strcmp(kind, "system") == 0;
-	return work_fail(w, system ? FAIL_SYSTEM : FAIL_JOB,
+	return task_fail(t, system ? FAIL_SYSTEM : FAIL_JOB,
 			 "The input artifact could not be unpacked (%s): %s.", kind,
 			 json_opt_str(o, "message", "no reason given"));
 }
 
-static int unpack(struct work *w, int archive_fd, const char *dir)
+static int unpack(struct task *t, int archive_fd, const char *dir)
 {
 	CLEAN(free) char *program = archive_program();
 	CLEAN(free)
-	char *max = mh_format("%lld", (long long)w->settings->max_object_bytes);
+	char *max = mh_format("%lld", (long long)t->settings->max_object_bytes);
 	CLEAN(buf) struct buf report = BUF_INIT(REPORT_MAX);
 	const char *const argv[] = {
 		program, "unpack",        "--into",       dir, "--max-bytes",
@@ -188,8 +188,8 @@ static int unpack(struct work *w, int archive_fd, const char *dir)
 	int code;
 
 	if (access(program, X_OK) != 0)
-		return work_fail(
-			w, FAIL_CONFIGURATION,
+		return task_fail(
+			t, FAIL_CONFIGURATION,
 			"Extract needs the program millhand-archive, which is not at %s. "
 			"Install it, or name it in the server's MILLHAND_ARCHIVE.",
 			program);
@@ -200,9 +200,9 @@ static int unpack(struct work *w, int archive_fd, const char *dir)
 					       .report = &report,
 					       .timeout_ms = UNPACK_TIMEOUT_MS },
 		      &code, &err) != 0)
-		return work_fail(w, FAIL_SYSTEM, "millhand-archive could not be run: %s.",
+		return task_fail(t, FAIL_SYSTEM, "millhand-archive could not be run: %s.",
 				 err.text);
-	return judge_report(w, &report, code);
+	return judge_report(t, &report, code);
 }
 
 static int walk(struct deployment *d, int take_fd, const char *prefix, int depth);
@@ -217,17 +217,17 @@ static int walk_entry(struct deployment *d, int dir_fd, const char *name,
 	struct stat st;
 
 	if (!str_is_utf8(name, strlen(name)))
-		return work_fail(
-			d->work, FAIL_JOB,
+		return task_fail(
+			d->task, FAIL_JOB,
 			"The artifact holds a file under %s whose name is not UTF-8.",
 			prefix[0] ? prefix : "its top");
 	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-		return work_fail(d->work, FAIL_SYSTEM, "%s: %s.", key, strerror(errno));
+		return task_fail(d->task, FAIL_SYSTEM, "%s: %s.", key, strerror(errno));
 	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
 		return 0;
 	fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
-		return work_fail(d->work, FAIL_SYSTEM, "%s: %s.", key, strerror(errno));
+		return task_fail(d->task, FAIL_SYSTEM, "%s: %s.", key, strerror(errno));
 	if (S_ISDIR(st.st_mode)) {
 		CLEAN(free) char *inner = mh_format("%s/", key);
 
@@ -243,11 +243,11 @@ static int walk(struct deployment *d, int take_fd, const char *prefix, int depth
 
 	if (dir == NULL) {
 		(void)close(take_fd); /* only read from */
-		return work_fail(d->work, FAIL_SYSTEM, "%s: %s.", prefix,
+		return task_fail(d->task, FAIL_SYSTEM, "%s: %s.", prefix,
 				 strerror(errno));
 	}
 	if (depth > DEPTH_MAX)
-		rc = work_fail(d->work, FAIL_JOB,
+		rc = task_fail(d->task, FAIL_JOB,
 			       "The artifact's directories are over %d deep.", DEPTH_MAX);
 	while (rc == 0) {
 		struct dirent *entry;
@@ -255,7 +255,7 @@ static int walk(struct deployment *d, int take_fd, const char *prefix, int depth
 		errno = 0;
 		entry = readdir(dir);
 		if (entry == NULL && errno != 0)
-			rc = work_fail(d->work, FAIL_SYSTEM, "%s: %s.", prefix,
+			rc = task_fail(d->task, FAIL_SYSTEM, "%s: %s.", prefix,
 				       strerror(errno));
 		if (entry == NULL)
 			break;
@@ -277,21 +277,21 @@ static int deploy_tree(struct deployment *d, const char *path)
 		len--;
 	prefix = mh_format("%.*s%s", (int)len, d->key, len > 0 ? "/" : "");
 	if (fs_open_dir(AT_FDCWD, path, &fd, &err) != 0)
-		return work_fail(d->work, FAIL_SYSTEM, "%s.", err.text);
+		return task_fail(d->task, FAIL_SYSTEM, "%s.", err.text);
 	return walk(d, fd, prefix, 0);
 }
 
 static int deploy_extracted(struct deployment *d, int fd)
 {
-	struct work *w = d->work;
-	CLEAN(free) char *path = mh_format("%s/tree-XXXXXX", w->tmp_dir);
+	struct task *t = d->task;
+	CLEAN(free) char *path = mh_format("%s/tree-XXXXXX", t->tmp_dir);
 	struct mh_err err = MH_ERR_INIT;
 	int rc;
 
 	if (mkdtemp(path) == NULL)
-		return work_fail(w, FAIL_SYSTEM, "No temporary directory in %s: %s.",
-				 w->tmp_dir, strerror(errno));
-	rc = unpack(w, fd, path);
+		return task_fail(t, FAIL_SYSTEM, "No temporary directory in %s: %s.",
+				 t->tmp_dir, strerror(errno));
+	rc = unpack(t, fd, path);
 	if (rc == 0)
 		rc = deploy_tree(d, path);
 	if (fs_remove_tree_at(AT_FDCWD, path, &err) != 0)
@@ -320,15 +320,15 @@ static struct json_object *headers_of(const struct json_object *config)
 
 static int deploy_artifact(struct deployment *d, bool extract)
 {
-	struct work *w = d->work;
-	const struct builtin_artifact *input = &w->job->inputs[0];
+	struct task *t = d->task;
+	const struct builtin_artifact *input = &t->job->inputs[0];
 	struct mh_err err = MH_ERR_INIT;
 	struct s3_object object;
 	CLEAN(fd) int fd = -1;
 	int rc;
 
-	if (s3_open(w->s3, input->bucket, input->key, &object, &fd, &err) != 0)
-		return work_fail(w, FAIL_JOB, "The input artifact %s cannot be read: %s.",
+	if (s3_open(t->s3, input->bucket, input->key, &object, &fd, &err) != 0)
+		return task_fail(t, FAIL_JOB, "The input artifact %s cannot be read: %s.",
 				 input->name, err.text);
 	if (extract)
 		rc = deploy_extracted(d, fd);
@@ -336,43 +336,43 @@ static int deploy_artifact(struct deployment *d, bool extract)
 		rc = put_file(d, d->key, fd, object.content_type);
 	s3_object_done(&object);
 	if (rc == 0)
-		w->summary = mh_format("%lld object%s deployed to s3://%s/%s",
+		t->summary = mh_format("%lld object%s deployed to s3://%s/%s",
 				       (long long)d->count, d->count == 1 ? "" : "s",
 				       d->bucket, d->key);
 	return rc;
 }
 
-static int parse_extract(struct work *w, bool *ret)
+static int parse_extract(struct task *t, bool *ret)
 {
 	const char *value;
 
-	if (work_config(w, "Extract", &value) != 0)
+	if (task_config(t, "Extract", &value) != 0)
 		return -1;
 	if (strcasecmp(value, "true") != 0 && strcasecmp(value, "false") != 0)
-		return work_fail(w, FAIL_CONFIGURATION,
+		return task_fail(t, FAIL_CONFIGURATION,
 				 "Extract is '%s': true or false is meant.", value);
 	*ret = strcasecmp(value, "true") == 0;
 	return 0;
 }
 
-int deploy_s3(struct work *w)
+int deploy_s3(struct task *t)
 {
-	struct deployment d = { .work = w };
-	const char *object_key = json_opt_str(w->job->config, "ObjectKey", "");
+	struct deployment d = { .task = t };
+	const char *object_key = json_opt_str(t->job->config, "ObjectKey", "");
 	bool extract = false;
 	int rc;
 
-	if (work_config(w, "BucketName", &d.bucket) != 0 ||
-	    parse_extract(w, &extract) != 0)
+	if (task_config(t, "BucketName", &d.bucket) != 0 ||
+	    parse_extract(t, &extract) != 0)
 		return -1;
-	if (!extract && work_config(w, "ObjectKey", &object_key) != 0)
+	if (!extract && task_config(t, "ObjectKey", &object_key) != 0)
 		return -1;
-	if (w->job->input_count != 1)
-		return work_fail(w, FAIL_CONFIGURATION,
+	if (t->job->input_count != 1)
+		return task_fail(t, FAIL_CONFIGURATION,
 				 "S3 deploy takes one input artifact.");
 	/* The job's id is a UUID, and the same when the work is done again. */
-	d.key = deploy_key(object_key, clock_wall_ms(), w->job->id);
-	d.headers = headers_of(w->job->config);
+	d.key = deploy_key(object_key, clock_wall_ms(), t->job->id);
+	d.headers = headers_of(t->job->config);
 	rc = deploy_artifact(&d, extract);
 	free(d.key);
 	json_object_put(d.headers);

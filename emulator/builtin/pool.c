@@ -7,7 +7,7 @@
 #include <pthread.h>
 #include <time.h>
 
-#include "emulator/builtin/work.h"
+#include "emulator/builtin/task.h"
 #include "lib/base/fault.h"
 #include "lib/base/fsio.h"
 #include "lib/base/log.h"
@@ -142,24 +142,24 @@ static bool call_until_done(struct builtin_pool *p, writer_fn fn, void *arg,
 	}
 }
 
-static void report_work(struct builtin_pool *p, const struct work *w)
+static void report_work(struct builtin_pool *p, const struct task *t)
 {
 	struct builtin_result result = {
-		.failure_type = w->failure_type,
-		.message = w->message,
-		.summary = w->summary,
-		.revision_id = w->revision_id,
-		.revision_summary = w->revision_summary,
-		.revision_created_ms = w->revision_created_ms,
-		.variables = w->failure_type == NULL ? w->variables : NULL,
+		.failure_type = t->failure_type,
+		.message = t->message,
+		.summary = t->summary,
+		.revision_id = t->revision_id,
+		.revision_summary = t->revision_summary,
+		.revision_created_ms = t->revision_created_ms,
+		.variables = t->failure_type == NULL ? t->variables : NULL,
 	};
-	struct report report = { .job_id = w->job->id, .result = &result };
+	struct report report = { .job_id = t->job->id, .result = &result };
 
-	log_event(w->failure_type ? LOG_LEVEL_WARN : LOG_LEVEL_INFO,
-		  w->failure_type ? "builtin.failed" : "builtin.done",
-		  w->failure_type ? w->message : "built-in action finished",
-		  LOG_S("job", w->job->id), LOG_S("pipeline", w->job->pipeline),
-		  LOG_S("provider", w->job->provider), LOG_END);
+	log_event(t->failure_type ? LOG_LEVEL_WARN : LOG_LEVEL_INFO,
+		  t->failure_type ? "builtin.failed" : "builtin.done",
+		  t->failure_type ? t->message : "built-in action finished",
+		  LOG_S("job", t->job->id), LOG_S("pipeline", t->job->pipeline),
+		  LOG_S("provider", t->job->provider), LOG_END);
 	FAULT_POINT("builtin.worked");
 	(void)call_until_done(
 		p, tx_finish, &report,
@@ -170,18 +170,18 @@ static void report_work(struct builtin_pool *p, const struct work *w)
 static bool work_once(struct builtin_pool *p)
 {
 	struct claim c = { .epoch = p->epoch };
-	struct work w;
+	struct task t;
 
 	if (!call_until_done(p, tx_claim, &c, "built-in work could not be claimed") ||
 	    !c.found)
 		return false;
 	FAULT_POINT("builtin.claimed");
-	w = (struct work){
+	t = (struct task){
 		.job = &c.job, .s3 = p->s3, .settings = p->settings, .tmp_dir = p->tmp_dir
 	};
-	work_run(&w);
-	report_work(p, &w);
-	work_done(&w);
+	task_run(&t);
+	report_work(p, &t);
+	task_done(&t);
 	builtin_job_done(&c.job);
 	return true;
 }

@@ -8,7 +8,7 @@
 #include <time.h>
 
 #include "emulator/builtin/spawn.h"
-#include "emulator/builtin/work.h"
+#include "emulator/builtin/task.h"
 #include "lib/base/clock.h"
 #include "lib/base/str.h"
 
@@ -109,11 +109,11 @@ static char *git_dir_at(const char *path)
 	return stat(head, &st) == 0 ? mh_strdup(path) : NULL;
 }
 
-static int find_dir(struct work *w, struct repository *r)
+static int find_dir(struct task *t, struct repository *r)
 {
 	CLEAN(free)
-	char *root = w->settings->git_root ? mh_strdup(w->settings->git_root)
-					   : mh_format("%s/git", w->settings->data_dir);
+	char *root = t->settings->git_root ? mh_strdup(t->settings->git_root)
+					   : mh_format("%s/git", t->settings->data_dir);
 	CLEAN(free) char *bare = mh_format("%s/%s.git", root, r->name);
 	CLEAN(free) char *plain = mh_format("%s/%s", root, r->name);
 
@@ -121,8 +121,8 @@ static int find_dir(struct work *w, struct repository *r)
 	if (r->dir == NULL)
 		r->dir = git_dir_at(plain);
 	if (r->dir == NULL)
-		return work_fail(
-			w, FAIL_CONFIGURATION,
+		return task_fail(
+			t, FAIL_CONFIGURATION,
 			"The repository %s was not found: there is no git repository "
 			"at %s or %s.",
 			r->name, bare, plain);
@@ -131,7 +131,7 @@ static int find_dir(struct work *w, struct repository *r)
 
 /* Runs git in the repository. argv begins behind "git --git-dir=...", and ends with
  * NULL. Output goes to out, or to out_fd. */
-static int run_git(struct work *w, const struct repository *r, const char *const *argv,
+static int run_git(struct task *t, const struct repository *r, const char *const *argv,
 		   struct buf *out, int out_fd, int64_t timeout_ms, int *ret_code,
 		   struct buf *errors)
 {
@@ -153,9 +153,9 @@ static int run_git(struct work *w, const struct repository *r, const char *const
 					       .errors = errors,
 					       .timeout_ms = timeout_ms,
 					       .file_max_bytes =
-						       w->settings->max_object_bytes },
+						       t->settings->max_object_bytes },
 		      ret_code, &err) != 0)
-		return work_fail(w, FAIL_SYSTEM, "git could not be run: %s.", err.text);
+		return task_fail(t, FAIL_SYSTEM, "git could not be run: %s.", err.text);
 	return 0;
 }
 
@@ -173,21 +173,46 @@ static char *git_words(const struct buf *errors)
 	return words;
 }
 
-static int read_branch(struct work *w, struct repository *r)
+/* A start may name the commit itself (semantics E12); the engine hands it on as
+ * CommitId. The branch is then only a name. */
+static int read_pinned(struct task *t, struct repository *r, const char *id)
+{
+	CLEAN(buf) struct buf out = BUF_INIT(256);
+	CLEAN(buf) struct buf errors = BUF_INIT(ERROR_TEXT_MAX);
+	CLEAN(free) char *object = mh_format("%s^{commit}", id);
+	const char *const argv[] = { "rev-parse", "--verify", "--quiet", object, NULL };
+	size_t len = strlen(id);
+	int code = 1;
+
+	if (len >= 4 && len <= 64 && strspn(id, "0123456789abcdefABCDEF") == len &&
+	    run_git(t, r, argv, &out, -1, QUICK_TIMEOUT_MS, &code, &errors) != 0)
+		return -1;
+	if (code != 0)
+		return task_fail(t, FAIL_REVISION,
+				 "The repository %s (%s) has no commit %s.", r->name,
+				 r->dir, id);
+	r->commit = mh_strndup(buf_text(&out), strcspn(buf_text(&out), "\n"));
+	return 0;
+}
+
+static int read_branch(struct task *t, struct repository *r)
 {
 	CLEAN(buf) struct buf out = BUF_INIT(256);
 	CLEAN(buf) struct buf errors = BUF_INIT(ERROR_TEXT_MAX);
 	CLEAN(free) char *ref = mh_format("refs/heads/%s", r->branch);
 	const char *const argv[] = { "show-ref", "--verify", "--hash", ref, NULL };
+	const char *pinned = json_opt_str(t->job->config, "CommitId", NULL);
 	int code;
 
-	if (run_git(w, r, argv, &out, -1, QUICK_TIMEOUT_MS, &code, &errors) != 0)
+	if (pinned != NULL)
+		return read_pinned(t, r, pinned);
+	if (run_git(t, r, argv, &out, -1, QUICK_TIMEOUT_MS, &code, &errors) != 0)
 		return -1;
 	if (code != 0) {
 		CLEAN(free) char *words = git_words(&errors);
 
-		return work_fail(
-			w, FAIL_REVISION,
+		return task_fail(
+			t, FAIL_REVISION,
 			"The repository %s (%s) has no branch %s (git says: %s).",
 			r->name, r->dir, r->branch, words);
 	}
@@ -217,13 +242,13 @@ static void cut(char *s, size_t max)
 }
 
 /* "1700000000" as "2023-11-14T22:13:20Z", the form of these variables. */
-static void put_date(struct work *w, const char *name, int64_t epoch_s)
+static void put_date(struct task *t, const char *name, int64_t epoch_s)
 {
 	char iso[CLOCK_ISO_SIZE];
 
 	clock_format_iso(epoch_s * 1000, iso);
 	(void)snprintf(iso + 19, sizeof(iso) - 19, "Z"); /* whole seconds */
-	json_put_str(w->variables, name, iso);
+	json_put_str(t->variables, name, iso);
 }
 
 static char *take_line(char **text)
@@ -247,17 +272,17 @@ static int64_t take_epoch(char **text)
 	return epoch_s;
 }
 
-static void put_message(struct work *w, char *message)
+static void put_message(struct task *t, char *message)
 {
 	size_t len = strlen(message);
 
 	while (len > 0 && message[len - 1] == '\n')
 		message[--len] = '\0';
 	cut(message, MESSAGE_VALUE_MAX);
-	json_put_str(w->variables, "CommitMessage", message);
+	json_put_str(t->variables, "CommitMessage", message);
 }
 
-static int read_commit(struct work *w, const struct repository *r)
+static int read_commit(struct task *t, const struct repository *r)
 {
 	CLEAN(buf) struct buf out = BUF_INIT(COMMIT_TEXT_MAX);
 	CLEAN(buf) struct buf errors = BUF_INIT(ERROR_TEXT_MAX);
@@ -275,82 +300,82 @@ static int read_commit(struct work *w, const struct repository *r)
 	char *rest;
 	int code;
 
-	if (run_git(w, r, argv, &out, -1, QUICK_TIMEOUT_MS, &code, &errors) != 0)
+	if (run_git(t, r, argv, &out, -1, QUICK_TIMEOUT_MS, &code, &errors) != 0)
 		return -1;
 	if (code != 0) {
 		CLEAN(free) char *words = git_words(&errors);
 
-		return work_fail(w, FAIL_REVISION,
+		return task_fail(t, FAIL_REVISION,
 				 "The commit %s of %s cannot be read: %s.", r->commit,
 				 r->name, words);
 	}
 	text = mh_strdup(buf_text(&out));
 	make_utf8(text);
 	rest = text;
-	put_date(w, "AuthorDate", take_epoch(&rest));
+	put_date(t, "AuthorDate", take_epoch(&rest));
 	committed_s = take_epoch(&rest);
-	put_date(w, "CommitterDate", committed_s);
-	w->revision_created_ms = committed_s * 1000;
-	w->revision_id = mh_strdup(r->commit);
-	w->revision_summary = mh_strdup(take_line(&rest));
-	cut(w->revision_summary, SUMMARY_MAX);
-	put_message(w, rest);
+	put_date(t, "CommitterDate", committed_s);
+	t->revision_created_ms = committed_s * 1000;
+	t->revision_id = mh_strdup(r->commit);
+	t->revision_summary = mh_strdup(take_line(&rest));
+	cut(t->revision_summary, SUMMARY_MAX);
+	put_message(t, rest);
 	return 0;
 }
 
-static int pack_commit(struct work *w, const struct repository *r)
+static int pack_commit(struct task *t, const struct repository *r)
 {
 	CLEAN(buf) struct buf errors = BUF_INIT(ERROR_TEXT_MAX);
 	const char *const argv[] = { "archive", "--format=zip", r->commit, NULL };
 	CLEAN(fd) int fd = -1;
 	int code;
 
-	if (work_tmp_file(w, &fd) != 0 ||
-	    run_git(w, r, argv, NULL, fd, ARCHIVE_TIMEOUT_MS, &code, &errors) != 0)
+	if (task_tmp_file(t, &fd) != 0 ||
+	    run_git(t, r, argv, NULL, fd, ARCHIVE_TIMEOUT_MS, &code, &errors) != 0)
 		return -1;
 	if (code != 0) {
 		CLEAN(free) char *words = git_words(&errors);
 
-		return work_fail(w, FAIL_SYSTEM,
+		return task_fail(t, FAIL_SYSTEM,
 				 "git could not pack commit %s of %s (exit code %d): %s.",
 				 r->commit, r->name, code, words);
 	}
-	return work_put_output(w, fd, "application/zip");
+	return task_put_output(t, fd, "application/zip");
 }
 
-static int set_up(struct work *w, struct repository *r)
+static int set_up(struct task *t, struct repository *r)
 {
-	bool connection = strcmp(w->job->provider, "CodeStarSourceConnection") == 0;
+	bool connection = strcmp(t->job->provider, "CodeStarSourceConnection") == 0;
 	const char *key = connection ? "FullRepositoryId" : "RepositoryName";
 	const char *name, *branch;
 
-	if (work_config(w, key, &name) != 0 || work_config(w, "BranchName", &branch) != 0)
+	if (task_config(t, key, &name) != 0 || task_config(t, "BranchName", &branch) != 0)
 		return -1;
 	if (!(connection ? full_name_is_valid(name) : git_name_is_valid(name)))
-		return work_fail(
-			w, FAIL_CONFIGURATION,
+		return task_fail(
+			t, FAIL_CONFIGURATION,
 			"%s '%s' names no repository: letters, digits, '.', '_' and "
 			"'-', and no '.' or '-' in front.",
 			key, name);
 	r->name = mh_strdup(name);
 	r->branch = mh_strdup(branch);
-	json_put_str(w->variables, connection ? "FullRepositoryName" : "RepositoryName",
+	json_put_str(t->variables, connection ? "FullRepositoryName" : "RepositoryName",
 		     name);
-	json_put_str(w->variables, "BranchName", branch);
+	json_put_str(t->variables, "BranchName", branch);
 	if (connection)
-		json_put_str(w->variables, "ConnectionArn",
-			     json_opt_str(w->job->config, "ConnectionArn", ""));
-	return find_dir(w, r);
+		json_put_str(t->variables, "ConnectionArn",
+			     json_opt_str(t->job->config, "ConnectionArn", ""));
+	return find_dir(t, r);
 }
 
-int source_git(struct work *w)
+int source_git(struct task *t)
 {
 	struct repository r = { 0 };
 	int rc = -1;
 
-	if (set_up(w, &r) == 0 && read_branch(w, &r) == 0 && read_commit(w, &r) == 0) {
-		json_put_str(w->variables, "CommitId", r.commit);
-		rc = pack_commit(w, &r);
+	if (set_up(t, &r) == 0 && read_branch(t, &r) == 0 && read_commit(t, &r) == 0) {
+		json_put_str(t->variables, "CommitId", r.commit);
+		rc = pack_commit(t, &r);
 	}
 	repository_done(&r);
 	return rc;

@@ -1,25 +1,25 @@
 /* S3 sources: an object of this server's store, copied to the output artifact. */
 #include <string.h>
 
-#include "emulator/builtin/work.h"
+#include "emulator/builtin/task.h"
 
-static void tell_revision(struct work *w, const struct s3_object *o, const char *bucket,
+static void tell_revision(struct task *t, const struct s3_object *o, const char *bucket,
 			  const char *key)
 {
 	bool versioned = strcmp(o->version_id, "null") != 0;
 
-	json_put_str(w->variables, "BucketName", bucket);
-	json_put_str(w->variables, "ObjectKey", key);
-	json_put_str(w->variables, "ETag", o->etag);
-	json_put_str(w->variables, "VersionId", o->version_id);
-	w->revision_id = mh_strdup(versioned ? o->version_id : o->etag);
+	json_put_str(t->variables, "BucketName", bucket);
+	json_put_str(t->variables, "ObjectKey", key);
+	json_put_str(t->variables, "ETag", o->etag);
+	json_put_str(t->variables, "VersionId", o->version_id);
+	t->revision_id = mh_strdup(versioned ? o->version_id : o->etag);
 	/* The uploader's own words about this revision (semantics E18). */
-	w->revision_summary = mh_strdup(json_opt_str(
+	t->revision_summary = mh_strdup(json_opt_str(
 		o->metadata, "codepipeline-artifact-revision-summary", NULL));
-	w->revision_created_ms = o->modified_ms;
+	t->revision_created_ms = o->modified_ms;
 }
 
-int source_s3(struct work *w)
+int source_s3(struct task *t)
 {
 	struct s3_object object;
 	struct mh_err err = MH_ERR_INIT;
@@ -27,20 +27,20 @@ int source_s3(struct work *w)
 	CLEAN(fd) int fd = -1;
 	int rc;
 
-	if (work_config(w, "S3Bucket", &bucket) != 0 ||
-	    work_config(w, "S3ObjectKey", &key) != 0)
+	if (task_config(t, "S3Bucket", &bucket) != 0 ||
+	    task_config(t, "S3ObjectKey", &key) != 0)
 		return -1;
-	if (s3_open(w->s3, bucket, key, &object, &fd, &err) != 0) {
+	if (s3_open(t->s3, bucket, key, &object, &fd, &err) != 0) {
 		if (err.cls == MH_E_NOTFOUND)
-			return work_fail(
-				w, FAIL_REVISION,
+			return task_fail(
+				t, FAIL_REVISION,
 				"The source object s3://%s/%s was not found: %s.", bucket,
 				key, err.text);
-		return work_fail(w, FAIL_SYSTEM, "s3://%s/%s could not be read: %s.",
+		return task_fail(t, FAIL_SYSTEM, "s3://%s/%s could not be read: %s.",
 				 bucket, key, err.text);
 	}
-	tell_revision(w, &object, bucket, key);
-	rc = work_put_output(w, fd, object.content_type);
+	tell_revision(t, &object, bucket, key);
+	rc = task_put_output(t, fd, object.content_type);
 	s3_object_done(&object);
 	return rc;
 }

@@ -2,8 +2,8 @@
  * One built-in action's work, between the pool that claims and reports
  * (pool.c) and the kinds of work (source_git.c, source_s3.c, deploy_s3.c).
  */
-#ifndef MH_EMULATOR_BUILTIN_WORK_H
-#define MH_EMULATOR_BUILTIN_WORK_H
+#ifndef MH_EMULATOR_BUILTIN_TASK_H
+#define MH_EMULATOR_BUILTIN_TASK_H
 
 #include "emulator/builtin.h"
 #include "emulator/s3/s3.h"
@@ -15,7 +15,7 @@
 #define FAIL_REVISION      "RevisionUnavailable"
 #define FAIL_SYSTEM        "SystemUnavailable"
 
-struct work {
+struct task {
 	const struct builtin_job *job;
 	struct s3 *s3;
 	const struct settings *settings;
@@ -30,22 +30,22 @@ struct work {
 	struct json_object *variables;
 };
 
-/* Runs the job's kind of work; the outcome is in w. */
-void work_run(struct work *w);
-void work_done(struct work *w);
+/* Runs the job's kind of work; the outcome is in t. */
+void task_run(struct task *t);
+void task_done(struct task *t);
 
 /* Keeps the first failure; answers -1. */
-int work_fail(struct work *w, const char *type, const char *fmt, ...) MH_PRINTF(3, 4);
+int task_fail(struct task *t, const char *type, const char *fmt, ...) MH_PRINTF(3, 4);
 /* A configuration value, or -1 with ConfigurationError when it is missing or empty. */
-int work_config(struct work *w, const char *key, const char **ret) MH_MUST_CHECK;
+int task_config(struct task *t, const char *key, const char **ret) MH_MUST_CHECK;
 /* An unnamed file under tmp_dir. */
-int work_tmp_file(struct work *w, int *ret_fd) MH_MUST_CHECK;
+int task_tmp_file(struct task *t, int *ret_fd) MH_MUST_CHECK;
 /* Stores fd as the job's one output artifact, when it has one. */
-int work_put_output(struct work *w, int fd, const char *content_type) MH_MUST_CHECK;
+int task_put_output(struct task *t, int fd, const char *content_type) MH_MUST_CHECK;
 
-int source_git(struct work *w);
-int source_s3(struct work *w);
-int deploy_s3(struct work *w);
+int source_git(struct task *t);
+int source_s3(struct task *t);
+int deploy_s3(struct task *t);
 
 /* Pure helpers, for tests. */
 /* Whether a repository may be called so: one path component that is no option and
