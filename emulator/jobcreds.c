@@ -90,7 +90,8 @@ void creds_key_derive(const struct creds_key *key, const char purpose[8],
 {
 	static const struct creds_key none;
 
-	_Static_assert(sizeof(none.bytes) == crypto_kdf_KEYBYTES, "libsodium's key sizes");
+	_Static_assert(sizeof(none.bytes) == crypto_kdf_KEYBYTES,
+		       "libsodium's key sizes");
 	_Static_assert(crypto_kdf_CONTEXTBYTES == 8, "libsodium's context size");
 	/* Fails for a wrong length alone. */
 	(void)crypto_kdf_derive_from_key(out, CREDS_KEY_SUBKEY_BYTES, 1, purpose,

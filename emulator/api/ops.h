@@ -9,8 +9,8 @@
 
 #include "emulator/op.h"
 
-#define OP(name) \
-	int name(struct op_ctx *ctx, struct json_object *in, struct json_object *out, \
+#define OP(name)                                                                         \
+	int name(struct op_ctx *ctx, struct json_object *in, struct json_object *out,    \
 		 struct api_error *err)
 
 /* action_types.c */

@@ -12,7 +12,7 @@
  * `what` (operation name plus whatever the query filters by). The caller frees it. */
 char *page_token(struct op_ctx *ctx, const char *what, const char *last_key);
 /* *ret_last_key is NULL when token is NULL (first page). InvalidNextTokenException. */
-int page_open(struct op_ctx *ctx, const char *what, const char *token, char **ret_last_key,
-	      struct api_error *err);
+int page_open(struct op_ctx *ctx, const char *what, const char *token,
+	      char **ret_last_key, struct api_error *err);
 
 #endif

@@ -104,8 +104,8 @@ static int accept_declaration(struct op_ctx *ctx, struct json_object *given,
 					 .find_type = find_new_type,
 					 .arg = &types };
 	CLEAN(json)
-	struct json_object *declaration =
-		declare_complete(given, old != NULL ? old->version + 1 : 1);
+	struct json_object *declaration = declare_complete(
+		given, old != NULL ? old->version + 1 : 1);
 
 	if (declare_keep_secrets(&env, types.old, declaration, err) != 0 ||
 	    declare_check(&env, declaration, err) != 0)

@@ -113,14 +113,12 @@ int pipeline_load(struct op_ctx *ctx, const char *name, int64_t version,
 			      &e) != 0)
 		return api_fail_internal(err, &e);
 	open_secrets(ctx, declaration);
-	*ret = (struct pipeline){
-		.rowid = row.rowid,
-		.name = STEAL_PTR(row.name),
-		.version = row.version,
-		.created_ms = row.created_ms,
-		.updated_ms = row.updated_ms,
-		.declaration = declaration,
-	};
+	ret->rowid = row.rowid;
+	ret->name = STEAL_PTR(row.name);
+	ret->version = row.version;
+	ret->created_ms = row.created_ms;
+	ret->updated_ms = row.updated_ms;
+	ret->declaration = declaration;
 	return 0;
 }
 

@@ -1,9 +1,10 @@
 #include "emulator/store/pipelines.h"
 
+/* clang-format off: a column a line */
 const char *const store_pipelines_schema = "CREATE TABLE pipelines ("
 					   "  id INTEGER PRIMARY KEY AUTOINCREMENT,"
 					   "  name TEXT NOT NULL UNIQUE,"
-					   "  version INTEGER NOT NULL,"
+					   "  version INTEGER NOT NULL," /* the newest */
 					   "  pipeline_type TEXT NOT NULL,"
 					   "  execution_mode TEXT NOT NULL,"
 					   "  tags TEXT,"
@@ -17,6 +18,7 @@ const char *const store_pipelines_schema = "CREATE TABLE pipelines ("
 					   "  created_ms INTEGER NOT NULL,"
 					   "  PRIMARY KEY (pipeline, version)"
 					   ") WITHOUT ROWID;";
+/* clang-format on */
 
 void store_pipeline_done(struct store_pipeline *p)
 {

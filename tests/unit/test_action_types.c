@@ -104,87 +104,89 @@ static void a_type_is_answered_as_it_will_be_listed(void **state)
 			 5);
 }
 
+static const struct {
+	const char *more, *message;
+} bad_definitions[] = {
+	{ ",\"category\":\"Approval\"",
+	  "A custom action type cannot have the category 'Approval': Source, "
+	  "Build, Deploy, "
+	  "Test and Invoke are available" },
+	{ ",\"category\":\"Compute\"",
+	  "A custom action type cannot have the category 'Compute': Source, "
+	  "Build, Deploy, "
+	  "Test and Invoke are available" },
+	{ ",\"inputArtifactDetails\":{\"minimumCount\":3,\"maximumCount\":2}",
+	  "Maximum Number of Artifacts (2) has to be greater than or equal to "
+	  "minimum (3)." },
+	{ ",\"outputArtifactDetails\":{\"minimumCount\":1,\"maximumCount\":0}",
+	  "Maximum Number of Artifacts (0) has to be greater than or equal to "
+	  "minimum (1)." },
+	{ ",\"configurationProperties\":["
+	  "{\"name\":\"p\",\"required\":false,\"key\":false,\"secret\":false,"
+	  "\"queryable\":true}]",
+	  "Invalid queryable property 'p'. Queryable configuration properties "
+	  "must be "
+	  "required and non-secret." },
+	{ ",\"configurationProperties\":["
+	  "{\"name\":\"p\",\"required\":true,\"key\":false,\"secret\":true,"
+	  "\"queryable\":true}]",
+	  "Invalid queryable property 'p'. Queryable configuration properties "
+	  "must be "
+	  "required and non-secret." },
+	{ ",\"configurationProperties\":["
+	  "{\"name\":\"a\",\"required\":true,\"key\":false,\"secret\":false,"
+	  "\"queryable\":true},"
+	  "{\"name\":\"b\",\"required\":true,\"key\":false,\"secret\":false,"
+	  "\"queryable\":true}]",
+	  "Multiple queryable configuration properties found with names 'a, b'. "
+	  "Up to one "
+	  "queryable property may be specified." },
+	{ ",\"configurationProperties\":["
+	  "{\"name\":\"a\",\"required\":true,\"key\":false,\"secret\":false},"
+	  "{\"name\":\"a\",\"required\":false,\"key\":false,\"secret\":false}]",
+	  "Configuration property 'a' is declared more than once" },
+	{ ",\"settings\":{\"entityUrlTemplate\":\"http://h/{Config:none}\"}",
+	  "settings.entityUrlTemplate: {Config:none} does not name a required, "
+	  "non-secret "
+	  "configuration property" },
+	{ ",\"settings\":{\"entityUrlTemplate\":\"http://h/{Config:s}\"},"
+	  "\"configurationProperties\":["
+	  "{\"name\":\"s\",\"required\":true,\"key\":false,\"secret\":true}]",
+	  "settings.entityUrlTemplate: {Config:s} does not name a required, "
+	  "non-secret "
+	  "configuration property" },
+	{ ",\"settings\":{\"revisionUrlTemplate\":\"http://h/{Config:o}\"},"
+	  "\"configurationProperties\":["
+	  "{\"name\":\"o\",\"required\":false,\"key\":false,\"secret\":false}]",
+	  "settings.revisionUrlTemplate: {Config:o} does not name a required, "
+	  "non-secret "
+	  "configuration property" },
+	{ ",\"settings\":{\"entityUrlTemplate\":\"http://h/"
+	  "{ExternalExecutionId}\"}",
+	  "settings.entityUrlTemplate: {ExternalExecutionId} is not available "
+	  "there: "
+	  "{Config:property} is, and {ExternalExecutionId} in "
+	  "executionUrlTemplate" },
+	{ ",\"settings\":{\"executionUrlTemplate\":\"http://h/{Other}\"}",
+	  "settings.executionUrlTemplate: {Other} is not available there: "
+	  "{Config:property} is, and {ExternalExecutionId} in "
+	  "executionUrlTemplate" },
+	{ ",\"settings\":{\"executionUrlTemplate\":\"http://h/"
+	  "{ExternalExecutionId\"}",
+	  "settings.executionUrlTemplate: a brace without its partner" },
+	{ ",\"settings\":{\"executionUrlTemplate\":\"http://h/}\"}",
+	  "settings.executionUrlTemplate: a brace without its partner" },
+};
+
 static void a_definition_that_breaks_a_rule_is_refused_in_words(void **state)
 {
-	static const struct {
-		const char *more, *message;
-	} rows[] = {
-		{ ",\"category\":\"Approval\"",
-		  "A custom action type cannot have the category 'Approval': Source, "
-		  "Build, Deploy, "
-		  "Test and Invoke are available" },
-		{ ",\"category\":\"Compute\"",
-		  "A custom action type cannot have the category 'Compute': Source, "
-		  "Build, Deploy, "
-		  "Test and Invoke are available" },
-		{ ",\"inputArtifactDetails\":{\"minimumCount\":3,\"maximumCount\":2}",
-		  "Maximum Number of Artifacts (2) has to be greater than or equal to "
-		  "minimum (3)." },
-		{ ",\"outputArtifactDetails\":{\"minimumCount\":1,\"maximumCount\":0}",
-		  "Maximum Number of Artifacts (0) has to be greater than or equal to "
-		  "minimum (1)." },
-		{ ",\"configurationProperties\":["
-		  "{\"name\":\"p\",\"required\":false,\"key\":false,\"secret\":false,"
-		  "\"queryable\":true}]",
-		  "Invalid queryable property 'p'. Queryable configuration properties "
-		  "must be "
-		  "required and non-secret." },
-		{ ",\"configurationProperties\":["
-		  "{\"name\":\"p\",\"required\":true,\"key\":false,\"secret\":true,"
-		  "\"queryable\":true}]",
-		  "Invalid queryable property 'p'. Queryable configuration properties "
-		  "must be "
-		  "required and non-secret." },
-		{ ",\"configurationProperties\":["
-		  "{\"name\":\"a\",\"required\":true,\"key\":false,\"secret\":false,"
-		  "\"queryable\":true},"
-		  "{\"name\":\"b\",\"required\":true,\"key\":false,\"secret\":false,"
-		  "\"queryable\":true}]",
-		  "Multiple queryable configuration properties found with names 'a, b'. "
-		  "Up to one "
-		  "queryable property may be specified." },
-		{ ",\"configurationProperties\":["
-		  "{\"name\":\"a\",\"required\":true,\"key\":false,\"secret\":false},"
-		  "{\"name\":\"a\",\"required\":false,\"key\":false,\"secret\":false}]",
-		  "Configuration property 'a' is declared more than once" },
-		{ ",\"settings\":{\"entityUrlTemplate\":\"http://h/{Config:none}\"}",
-		  "settings.entityUrlTemplate: {Config:none} does not name a required, "
-		  "non-secret "
-		  "configuration property" },
-		{ ",\"settings\":{\"entityUrlTemplate\":\"http://h/{Config:s}\"},"
-		  "\"configurationProperties\":["
-		  "{\"name\":\"s\",\"required\":true,\"key\":false,\"secret\":true}]",
-		  "settings.entityUrlTemplate: {Config:s} does not name a required, "
-		  "non-secret "
-		  "configuration property" },
-		{ ",\"settings\":{\"revisionUrlTemplate\":\"http://h/{Config:o}\"},"
-		  "\"configurationProperties\":["
-		  "{\"name\":\"o\",\"required\":false,\"key\":false,\"secret\":false}]",
-		  "settings.revisionUrlTemplate: {Config:o} does not name a required, "
-		  "non-secret "
-		  "configuration property" },
-		{ ",\"settings\":{\"entityUrlTemplate\":\"http://h/"
-		  "{ExternalExecutionId}\"}",
-		  "settings.entityUrlTemplate: {ExternalExecutionId} is not available "
-		  "there: "
-		  "{Config:property} is, and {ExternalExecutionId} in "
-		  "executionUrlTemplate" },
-		{ ",\"settings\":{\"executionUrlTemplate\":\"http://h/{Other}\"}",
-		  "settings.executionUrlTemplate: {Other} is not available there: "
-		  "{Config:property} is, and {ExternalExecutionId} in "
-		  "executionUrlTemplate" },
-		{ ",\"settings\":{\"executionUrlTemplate\":\"http://h/"
-		  "{ExternalExecutionId\"}",
-		  "settings.executionUrlTemplate: a brace without its partner" },
-		{ ",\"settings\":{\"executionUrlTemplate\":\"http://h/}\"}",
-		  "settings.executionUrlTemplate: a brace without its partner" },
-	};
 	CLEAN(json) struct json_object *in = NULL;
 	struct ops *o = *state;
 
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(bad_definitions); i++) {
 		CLEAN(free) char *base = type_input("T", "1", "");
-		CLEAN(free) char *edits = mh_format("{\"x\":0%s}", rows[i].more);
+		CLEAN(free)
+		char *edits = mh_format("{\"x\":0%s}", bad_definitions[i].more);
 		CLEAN(json) struct json_object *patch = NULL;
 		CLEAN(json) struct json_object *out = json_object_new_object();
 		struct mh_err err;
@@ -196,8 +198,8 @@ static void a_definition_that_breaks_a_rule_is_refused_in_words(void **state)
 			json_put_obj(in, key, json_object_get(value));
 		if (ops_run(o, "CreateCustomActionType", in, out) == 0)
 			fail_msg("row %zu was accepted, expected: %s", i,
-				 rows[i].message);
-		assert_string_equal(o->err.message, rows[i].message);
+				 bad_definitions[i].message);
+		assert_string_equal(o->err.message, bad_definitions[i].message);
 		assert_string_equal(o->err.code, INVALID);
 	}
 }
@@ -341,8 +343,7 @@ static void the_listing_filters_by_owner_and_region(void **state)
 	struct ops *o = *state;
 	size_t pages;
 	CLEAN(free)
-	char *all = NULL,
-	     *custom = NULL, *aws = NULL, *third = NULL, *afar = NULL;
+	char *all = NULL, *custom = NULL, *aws = NULL, *third = NULL, *afar = NULL;
 
 	create(o, "T", "1", "");
 	all = listing(o, "", &pages);
