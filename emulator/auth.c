@@ -1,0 +1,134 @@
+#include "emulator/auth.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/base/clock.h"
+
+#define SERVICE "codepipeline"
+
+static const struct settings_key *find_key(const struct settings *s, const char *id)
+{
+	const struct settings_key *keys = s->keys.items;
+
+	for (size_t i = 0; i < s->keys.count; i++) {
+		if (strcmp(keys[i].access_key_id, id) == 0)
+			return &keys[i];
+	}
+	return NULL;
+}
+
+/* The time must be near ours; a presigned request lives as long as it says. */
+static int check_time(const struct sigv4_claim *claim, int64_t now_ms, int64_t window_ms,
+		      struct api_error *err)
+{
+	int64_t life_ms = claim->presigned ? claim->expires_s * 1000 : window_ms;
+	char signed_at[CLOCK_AMZ_SIZE], now[CLOCK_AMZ_SIZE], bound[CLOCK_AMZ_SIZE];
+
+	clock_format_amz(claim->time_ms, signed_at);
+	clock_format_amz(now_ms, now);
+	if (claim->time_ms < now_ms - life_ms) {
+		clock_format_amz(now_ms - life_ms, bound);
+		return api_fail(
+			err, "InvalidSignatureException",
+			"Signature expired: %s is now earlier than %s (%s - %lld min.)",
+			signed_at, bound, now, (long long)(life_ms / 60000));
+	}
+	if (claim->time_ms > now_ms + window_ms) {
+		clock_format_amz(now_ms + window_ms, bound);
+		return api_fail(
+			err, "InvalidSignatureException",
+			"Signature not yet current: %s is still later than %s (%s + "
+			"%lld min.)",
+			signed_at, bound, now, (long long)(window_ms / 60000));
+	}
+	return 0;
+}
+
+static int check_scope(const struct settings *s, const struct sigv4_claim *claim,
+		       struct api_error *err)
+{
+	char signed_at[CLOCK_AMZ_SIZE];
+
+	clock_format_amz(claim->time_ms, signed_at);
+	if (strncmp(signed_at, claim->date, 8) != 0 || strlen(claim->date) != 8)
+		return api_fail(
+			err, "InvalidSignatureException",
+			"Date in Credential scope does not match YYYYMMDD from ISO-8601 "
+			"version of date from HTTP: '%s' != '%.8s', from '%s'.",
+			claim->date, signed_at, signed_at);
+	if (strcmp(claim->region, s->region) != 0)
+		return api_fail(
+			err, "InvalidSignatureException",
+			"Credential should be scoped to a valid region, not '%s'. This "
+			"server plays '%s'.",
+			claim->region, s->region);
+	if (strcmp(claim->service, SERVICE) != 0)
+		return api_fail(
+			err, "InvalidSignatureException",
+			"Credential should be scoped to correct service: '" SERVICE "'.");
+	return 0;
+}
+
+static int check_signature(const struct settings *s, const struct sigv4_request *request,
+			   const struct sigv4_claim *claim, int64_t now_ms,
+			   struct api_error *err)
+{
+	const struct settings_key *key = find_key(s, claim->access_key_id);
+	struct mh_err why = MH_ERR_INIT;
+
+	/* The keys of the settings are a user's: none comes with a session token. */
+	if (!key || (claim->session_token && *claim->session_token))
+		return api_fail(err, "UnrecognizedClientException",
+				"The security token included in the request is invalid.");
+	if (check_time(claim, now_ms, s->signature_window_ms, err) != 0 ||
+	    check_scope(s, claim, err) != 0)
+		return -1;
+	if (sigv4_verify(request, claim, key->secret_access_key, &why) != 0)
+		return api_fail(
+			err, "InvalidSignatureException",
+			"The request signature we calculated does not match the "
+			"signature you provided. Check your AWS Secret Access Key and "
+			"signing method. Consult the service documentation for "
+			"details. (%s)",
+			why.text);
+	return 0;
+}
+
+static void name_caller(const struct settings *s, const char *user,
+			char arn[AUTH_ARN_SIZE])
+{
+	/* A long or strange claimed id is cut: it is a name here, nothing else. */
+	size_t n = strspn(user, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				"0123456789_+=,.@-");
+
+	if (n > 128)
+		n = 128;
+	(void)snprintf(arn, AUTH_ARN_SIZE, "arn:aws:iam::%s:user/%.*s", s->account,
+		       (int)n, user); /* fits: 12 + 128 */
+}
+
+int auth_check(const struct settings *settings, const struct sigv4_request *request,
+	       int64_t now_ms, char arn[AUTH_ARN_SIZE], struct api_error *err)
+{
+	struct sigv4_claim claim;
+	struct mh_err why = MH_ERR_INIT;
+	int rc = 0;
+
+	if (sigv4_claim_parse(request, &claim, &why) != 0) {
+		if (why.cls != MH_E_NOTFOUND)
+			return api_fail(err, "IncompleteSignatureException", "%s",
+					why.text);
+		if (settings->keys.count > 0)
+			return api_fail(err, "MissingAuthenticationTokenException",
+					"Missing Authentication Token");
+		name_caller(settings, "anonymous", arn);
+		return 0;
+	}
+	if (settings->keys.count > 0)
+		rc = check_signature(settings, request, &claim, now_ms, err);
+	if (rc == 0)
+		name_caller(settings, claim.access_key_id, arn);
+	sigv4_claim_done(&claim);
+	return rc;
+}

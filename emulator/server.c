@@ -1,0 +1,405 @@
+#include "emulator/server.h"
+
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "emulator/listen.h"
+#include "lib/base/buf.h"
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+
+#define HEADERS_MAX      128
+#define CONNECTION_BYTES (64 * 1024) /* request line and headers */
+#define DRAIN_MAX_BYTES  (64LL << 20) /* a larger body is not even read to its end */
+#define STOP_WAIT_S      10
+
+struct server {
+	struct server_options o;
+	struct MHD_Daemon *daemon;
+	int listen_fd;
+	int port;
+	pthread_mutex_t lock; /* of `active` */
+	pthread_cond_t idle;
+	int active; /* requests between their headers and the end of their answer */
+};
+
+enum route { ROUTE_API, ROUTE_OWN, ROUTE_S3 };
+
+struct request {
+	struct server *server;
+	char *target; /* as it came: "/path?query", never decoded */
+	bool begun;
+	enum route route;
+	int64_t begun_ms; /* monotonic */
+	struct buf body;
+	bool body_too_large;
+	struct s3_request *s3;
+};
+
+/* ---- answers ---- */
+
+static enum MHD_Result send_text(struct MHD_Connection *connection, int status,
+				 const char *content_type, char *take_body,
+				 const char *error_type)
+{
+	struct MHD_Response *response = MHD_create_response_from_buffer(
+		strlen(take_body), take_body, MHD_RESPMEM_MUST_FREE);
+	char id[STR_UUID_SIZE];
+	enum MHD_Result rc;
+
+	if (!response) {
+		free(take_body);
+		return MHD_NO;
+	}
+	str_uuid(id);
+	/* They fail without memory alone; then a header is missing. MHD adds Date. */
+	(void)MHD_add_response_header(response, "Content-Type", content_type);
+	(void)MHD_add_response_header(response, "x-amzn-RequestId", id);
+	if (error_type)
+		(void)MHD_add_response_header(response, "x-amzn-ErrorType", error_type);
+	rc = MHD_queue_response(connection, (unsigned)status, response);
+	MHD_destroy_response(response);
+	return rc;
+}
+
+static enum MHD_Result send_error(struct MHD_Connection *connection,
+				  const struct api_error *err)
+{
+	return send_text(connection, err->status, FRONT_CONTENT_TYPE,
+			 front_error_body(err), err->code);
+}
+
+/* ---- the API ---- */
+
+struct signed_headers {
+	struct sigv4_header items[HEADERS_MAX];
+	size_t count;
+	bool too_many;
+};
+
+static enum MHD_Result take_header(void *cls, enum MHD_ValueKind kind, const char *name,
+				   const char *value)
+{
+	struct signed_headers *h = cls;
+
+	(void)kind; /* headers alone were asked for */
+	if (h->count == HEADERS_MAX) {
+		h->too_many = true;
+		return MHD_NO;
+	}
+	h->items[h->count++] = (struct sigv4_header){ .name = name,
+						      .value = value ? value : "" };
+	return MHD_YES;
+}
+
+static const char *header(struct MHD_Connection *connection, const char *name)
+{
+	return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+}
+
+static void log_call(const struct front_answer *a, int64_t ms)
+{
+	if (a->status >= 500)
+		log_event(LOG_LEVEL_ERROR, "api.failed", "an operation failed inside",
+			  LOG_S("operation", a->operation), LOG_S("code", a->error.code),
+			  LOG_S("error", a->error.message), LOG_END);
+	else
+		log_event(LOG_LEVEL_DEBUG, "api.call", "answered",
+			  LOG_S("operation", a->operation), LOG_I("status", a->status),
+			  LOG_S("code", a->error.code), LOG_I("ms", ms), LOG_END);
+}
+
+static enum MHD_Result serve_api(struct request *r, struct MHD_Connection *connection,
+				 struct sigv4_request *signed_request)
+{
+	struct front_request in = {
+		.target = header(connection, "X-Amz-Target"),
+		.content_type = header(connection, "Content-Type"),
+		.body = buf_text(&r->body),
+		.body_len = r->body.len,
+		.body_too_large = r->body_too_large,
+		.signed_request = signed_request,
+	};
+	struct front_answer out;
+	enum MHD_Result rc;
+
+	front_serve(&r->server->o.front, &in, &out);
+	log_call(&out, clock_mono_ms() - r->begun_ms);
+	rc = send_text(connection, out.status, FRONT_CONTENT_TYPE, STEAL_PTR(out.body),
+		       out.status == 200 ? NULL : out.error.code);
+	front_answer_done(&out);
+	return rc;
+}
+
+/* Gathers what a signature covers. */
+static enum MHD_Result finish_api(struct request *r, struct MHD_Connection *connection,
+				  const char *method)
+{
+	CLEAN(free) char *path = mh_strndup(r->target, strcspn(r->target, "?"));
+	const char *query = strchr(r->target, '?');
+	CLEAN(uri_query) struct uri_query pairs = { 0 };
+	CLEAN(free) struct signed_headers *headers = mh_alloc(sizeof(*headers));
+	struct api_error err = { 0 };
+	struct mh_err why = MH_ERR_INIT;
+	struct sigv4_request signed_request = {
+		.method = method, .path = path, .query = &pairs, .headers = headers->items
+	};
+
+	(void)MHD_get_connection_values(connection, MHD_HEADER_KIND, take_header,
+					headers); /* it counts for itself */
+	signed_request.header_count = headers->count;
+	if (headers->too_many ||
+	    uri_query_parse(query ? query + 1 : NULL, &pairs, &why) != 0) {
+		(void)api_fail(&err, "MalformedHttpRequestException", "%s",
+			       headers->too_many ? "The request has too many headers."
+						 : why.text);
+		return send_error(connection, &err);
+	}
+	return serve_api(r, connection, &signed_request);
+}
+
+/* ---- our own paths ---- */
+
+static enum MHD_Result finish_own(const struct request *r,
+				  struct MHD_Connection *connection, const char *method)
+{
+	struct api_error err = { 0 };
+
+	if (strcmp(r->target, "/_millhand/health") != 0) {
+		(void)api_fail(&err, "NotFound", "There is nothing at this path.");
+		err.status = 404;
+	} else if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
+		(void)api_fail(&err, "MethodNotAllowed", "Send GET.");
+		err.status = 405;
+	} else {
+		return send_text(connection, 200, "application/json",
+				 mh_strdup("{\"status\":\"ok\"}"), NULL);
+	}
+	return send_error(connection, &err);
+}
+
+/* ---- the life of a request ---- */
+
+static void *request_new(void *cls, const char *uri, struct MHD_Connection *connection)
+{
+	struct request *r = mh_alloc(sizeof(*r));
+
+	(void)connection; /* its headers are not there yet */
+	r->server = cls;
+	/* A proxy's form has the server in front of the path. */
+	if (str_starts_with(uri, "http://") || str_starts_with(uri, "https://")) {
+		uri = strstr(uri, "//") + 2;
+		uri += strcspn(uri, "/");
+	}
+	r->target = mh_strdup(*uri ? uri : "/");
+	buf_init(&r->body, FRONT_BODY_MAX);
+	return r;
+}
+
+static void count_active(struct server *s, int change)
+{
+	pthread_mutex_lock(&s->lock);
+	s->active += change;
+	if (s->active == 0)
+		pthread_cond_signal(&s->idle);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void request_free(void *cls, struct MHD_Connection *connection, void **con_cls,
+			 enum MHD_RequestTerminationCode why)
+{
+	struct request *r = *con_cls;
+
+	(void)cls;
+	(void)connection;
+	(void)why; /* however it ended: everything of it goes */
+	if (!r)
+		return;
+	s3_request_drop(r->s3);
+	if (r->begun)
+		count_active(r->server, -1);
+	buf_done(&r->body);
+	free(r->target);
+	free(r);
+	*con_cls = NULL;
+}
+
+static enum route route_of(const struct request *r, struct MHD_Connection *connection,
+			   const char *method)
+{
+	if (header(connection, "X-Amz-Target"))
+		return ROUTE_API;
+	if (str_starts_with(r->target, "/_millhand/"))
+		return ROUTE_OWN;
+	/* No operation of S3 is a POST to the root: it is the API's, with its header
+	 * lost. */
+	if (strcmp(method, "POST") == 0 && strcmp(r->target, "/") == 0)
+		return ROUTE_API;
+	return ROUTE_S3;
+}
+
+/* Whether the announced body is so large that it is not worth reading, or the client
+ * waits to be told. */
+static bool refuse_early(struct MHD_Connection *connection)
+{
+	const char *length = header(connection, "Content-Length");
+	const char *expect = header(connection, "Expect");
+	struct mh_err
+		ignored; /* MHD judges the header; without a number it is not large */
+	int64_t n = 0;
+
+	if (!length || str_to_i64(length, 0, INT64_MAX, "length", &n, &ignored) != 0)
+		return false;
+	return n > DRAIN_MAX_BYTES ||
+	       (n > FRONT_BODY_MAX && expect && strcasecmp(expect, "100-continue") == 0);
+}
+
+static enum MHD_Result begin(struct request *r, struct MHD_Connection *connection,
+			     const char *method)
+{
+	r->begun = true;
+	r->begun_ms = clock_mono_ms();
+	count_active(r->server, 1);
+	r->route = route_of(r, connection, method);
+	if (r->route == ROUTE_S3)
+		return s3_request_begin(r->server->o.s3, connection, method, r->target,
+					&r->s3);
+	if (refuse_early(connection)) {
+		r->body_too_large = true;
+		return finish_api(r, connection, method);
+	}
+	return MHD_YES;
+}
+
+static void take_data(struct request *r, const char *data, size_t len)
+{
+	struct mh_err ignored; /* too much is told when all came */
+
+	if (r->route == ROUTE_S3)
+		s3_request_data(r->s3, data, len);
+	else if (!r->body_too_large && buf_add(&r->body, data, len, &ignored) != 0)
+		r->body_too_large = true;
+}
+
+static enum MHD_Result handle(void *cls, struct MHD_Connection *connection,
+			      const char *url, const char *method, const char *version,
+			      const char *upload_data, size_t *upload_data_size,
+			      void **con_cls)
+{
+	struct request *r = *con_cls;
+
+	(void)cls;
+	(void)url; /* decoded by MHD: r->target is the true one */
+	(void)version;
+	if (!r->begun)
+		return begin(r, connection, method);
+	if (*upload_data_size > 0) {
+		take_data(r, upload_data, *upload_data_size);
+		*upload_data_size = 0;
+		return MHD_YES;
+	}
+	switch (r->route) {
+	case ROUTE_API:
+		return finish_api(r, connection, method);
+	case ROUTE_OWN:
+		return finish_own(r, connection, method);
+	case ROUTE_S3:
+		return s3_request_finish(r->s3, connection);
+	}
+	return MHD_NO;
+}
+
+/* ---- starting and stopping ---- */
+
+static void log_mhd(void *cls, const char *fmt, va_list ap)
+	__attribute__((format(printf, 2, 0)));
+static void log_mhd(void *cls, const char *fmt, va_list ap)
+{
+	char text[256];
+	int n = vsnprintf(text, sizeof(text), fmt, ap); /* cut at the size */
+
+	(void)cls;
+	if (n > 0 && n < (int)sizeof(text) && text[n - 1] == '\n')
+		text[n - 1] = '\0';
+	log_event(LOG_LEVEL_DEBUG, "http.trouble", text, LOG_END);
+}
+
+static struct MHD_Daemon *start_daemon(struct server *s)
+{
+	const struct settings *settings = s->o.front.settings;
+
+	return MHD_start_daemon(
+		MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_THREAD_PER_CONNECTION |
+			MHD_USE_ITC | MHD_USE_ERROR_LOG,
+		0, NULL, NULL, handle, s, /* the socket below has the port */
+		MHD_OPTION_EXTERNAL_LOGGER, log_mhd,
+		NULL, /* first: later options may log */
+		MHD_OPTION_LISTEN_SOCKET, s->listen_fd, MHD_OPTION_URI_LOG_CALLBACK,
+		request_new, s, MHD_OPTION_NOTIFY_COMPLETED, request_free, NULL,
+		MHD_OPTION_CONNECTION_LIMIT, (unsigned)settings->max_connections,
+		MHD_OPTION_CONNECTION_TIMEOUT,
+		(unsigned)(settings->idle_timeout_ms / 1000),
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
+		MHD_OPTION_END);
+}
+
+int server_start(const struct server_options *options, struct server **ret,
+		 struct mh_err *err)
+{
+	struct server *s = mh_alloc(sizeof(*s));
+
+	s->o = *options;
+	if (listen_open(options->front.settings->listen, &s->listen_fd, &s->port, err) !=
+	    0) {
+		free(s);
+		return -1;
+	}
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->idle, NULL);
+	s->daemon = start_daemon(s);
+	if (!s->daemon) {
+		(void)close(s->listen_fd); /* nothing was written to it */
+		free(s);
+		return mh_err_set(err, MH_E_SYS, "the HTTP server cannot start");
+	}
+	*ret = s;
+	return 0;
+}
+
+int server_port(const struct server *s)
+{
+	return s->port;
+}
+
+/* Requests that run end by themselves, unless one takes too long. */
+static void wait_until_idle(struct server *s)
+{
+	int64_t until_ms = clock_wall_ms() + STOP_WAIT_S * 1000;
+	struct timespec until = { .tv_sec = until_ms / 1000,
+				  .tv_nsec = until_ms % 1000 * 1000000 };
+
+	pthread_mutex_lock(&s->lock);
+	while (s->active > 0) {
+		if (pthread_cond_timedwait(&s->idle, &s->lock, &until) != 0)
+			break;
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+void server_stop(struct server *s)
+{
+	if (!s)
+		return;
+	(void)MHD_quiesce_daemon(
+		s->daemon); /* gives the socket back: listen_fd, closed below */
+	wait_until_idle(s);
+	MHD_stop_daemon(s->daemon);
+	(void)close(s->listen_fd); /* nothing was written to it */
+	pthread_cond_destroy(&s->idle);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+}
