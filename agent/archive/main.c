@@ -198,6 +198,10 @@ static int run_pack(const struct request *r, struct answer *ret, struct mh_err *
 
 	if (!setlocale(LC_CTYPE, "C.UTF-8"))
 		(void)setlocale(LC_CTYPE, "en_US.UTF-8"); /* else names must be ASCII */
+	/* a zip's MS-DOS times are local ones: the same bytes wherever it is packed */
+	if (setenv("TZ", "UTC0", 1) != 0)
+		return mh_err_sys(err, "set the time zone");
+	tzset();
 	if (pack_open(r->path, &from, err) != 0)
 		return -1;
 	if (from.file) {

@@ -39,22 +39,6 @@ static la_ssize_t tar_read(struct archive *a, void *data, const void **ret)
 	return (la_ssize_t)len;
 }
 
-static int tar_open(struct tar *t, struct mh_err *err)
-{
-	t->archive = archive_read_new();
-	if (!t->archive || archive_read_support_format_tar(t->archive) != ARCHIVE_OK ||
-	    archive_read_open(t->archive, t, NULL, tar_read, NULL) != ARCHIVE_OK) {
-		if (t->err.cls != MH_OK) {
-			*err = t->err;
-			return -1;
-		}
-		return mh_err_set(err, MH_E_SYS, "libarchive cannot start: %s",
-				  t->archive ? archive_error_string(t->archive)
-					     : "no memory");
-	}
-	return 0;
-}
-
 /* libarchive's error, or the stream's own behind it. */
 static int tar_failed(struct tar *t, struct mh_err *err)
 {
@@ -67,6 +51,17 @@ static int tar_failed(struct tar *t, struct mh_err *err)
 	return mh_err_set(err,
 			  archive_errno(t->archive) == ENOMEM ? MH_E_SYS : MH_E_PROTO,
 			  "the tar archive is damaged: %s", text ? text : "no details");
+}
+
+static int tar_open(struct tar *t, struct mh_err *err)
+{
+	t->archive = archive_read_new();
+	if (!t->archive || archive_read_support_format_tar(t->archive) != ARCHIVE_OK)
+		return mh_err_set(err, MH_E_SYS, "libarchive cannot start");
+	/* looks at the first block, too */
+	if (archive_read_open(t->archive, t, NULL, tar_read, NULL) != ARCHIVE_OK)
+		return tar_failed(t, err);
+	return 0;
 }
 
 static bool is_ascii(const char *s)

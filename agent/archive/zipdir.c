@@ -271,8 +271,9 @@ static int read_entry(struct zip_member *m, const unsigned char *entry,
 	size_t name_len = get16(entry + 28), extra_len = get16(entry + 30);
 	unsigned system = entry[5];
 
-	m->dos = system == 0 || system == 6 || system == 10 || system == 11 ||
-		 system == 14;
+	/* git says 0 for plain files, system and version, and means no system at all */
+	m->dos = get16(entry + 4) != 0 && (system == 0 || system == 6 || system == 10 ||
+					   system == 11 || system == 14);
 	m->flags = get16(entry + 8);
 	m->method = get16(entry + 10);
 	m->crc = get32(entry + 16);
