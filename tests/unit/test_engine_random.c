@@ -1,0 +1,378 @@
+/*
+ * Random play: a few pipelines of every mode, and thousands of starts, polls,
+ * acknowledgements, results, approvals, transitions, updates, deletions and leaps of the
+ * clock, valid or not. After each step the world checks the engine's invariants
+ * (semantics I 1 to 4, 8, 9); here, besides, nothing that ended ever changes again.
+ *
+ * MH_SEED and MH_STEPS choose another run.
+ */
+#include "tests/unit/engine_world.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#define PIPELINES 4
+#define HELD_MAX  16
+
+struct held {
+	char id[STR_UUID_SIZE], nonce[24];
+	bool acknowledged; /* an acknowledgement answered InProgress */
+};
+
+struct play {
+	struct world *w;
+	uint64_t random;
+	struct held held[HELD_MAX];
+	size_t held_count;
+	struct json_object *ended; /* action execution id to what it looked like */
+	struct json_object *acked; /* job id to the nonce that won */
+	int64_t finished; /* results that were accepted */
+};
+
+static uint32_t dice(struct play *p, uint32_t sides)
+{
+	p->random ^= p->random << 13;
+	p->random ^= p->random >> 7;
+	p->random ^= p->random << 17;
+	return (uint32_t)(p->random >> 33) % sides;
+}
+
+static const char *const providers[] = { "Src", "Make", "Check", "Ship" };
+static const char *const modes[] = { "SUPERSEDED", "QUEUED", "PARALLEL", "SUPERSEDED" };
+static const char *const stage_names[] = { "Source", "Build", "Gate", "Deploy" };
+
+#define ACTION(name, order, category, provider)                                          \
+	"{'name':'" name "','runOrder':" order ",'actionTypeId':{'category':'" category  \
+	"','owner':'Custom','provider':'" provider "','version':'1'}"
+
+static const char stages[] = "[{'name':'Source','actions':[" ACTION("S1", "1", "Source", "Src") ",'namespace':'src'}," ACTION(
+	"S2", "1", "Source",
+	"Src") ",'outputArtifacts':[{'name':'A'}]}]},"
+	       "{'name':'Build','actions':[" ACTION(
+		       "B1", "1", "Build",
+		       "Make") ",'inputArtifacts':[{'name':'A'}],'outputArtifacts':[{'"
+			       "name':'P'}],"
+			       "'configuration':{'Target':'#{src.v}'}}," ACTION(
+				       "B2", "1", "Build",
+				       "Make") "}," ACTION("T", "2", "Test",
+							   "Check") ",'inputArtifacts':[{"
+								    "'name':'P'}]}]},"
+								    "{'name':'Gate','"
+								    "actions':[{'name':'"
+								    "Ask','actionTypeId':"
+								    "{'category':'"
+								    "Approval',"
+								    "'owner':'AWS','"
+								    "provider':'Manual','"
+								    "version':'1'}}]},"
+								    "{'name':'Deploy','"
+								    "actions':[" ACTION(
+									    "D", "1",
+									    "Deploy",
+									    "Ship") ",'"
+										    "inpu"
+										    "tArt"
+										    "ifac"
+										    "ts':"
+										    "[{'"
+										    "name"
+										    "':'"
+										    "P'}]"
+										    "}]}"
+										    "]";
+
+static char *pick_name(struct play *p)
+{
+	return mh_format("p%u", dice(p, PIPELINES));
+}
+
+/* ---- steps ---- */
+
+static void may_call(struct play *p, const char *op, char *input)
+{
+	struct world *w = p->w;
+
+	if (!try_call(w, op, input) && w->error.status != 400)
+		fail_msg("%s: %s: %s", op, w->error.code, w->error.message);
+	free(input);
+}
+
+static void step_create(struct play *p)
+{
+	CLEAN(free) char *name = pick_name(p);
+
+	may_call(p, "CreatePipeline", declare(name, modes[name[1] - '0'], stages));
+}
+
+static void step_update(struct play *p)
+{
+	CLEAN(free) char *name = pick_name(p);
+
+	may_call(p, "UpdatePipeline", declare(name, modes[dice(p, 4)], stages));
+}
+
+static void step_delete(struct play *p)
+{
+	CLEAN(free) char *name = pick_name(p);
+
+	may_call(p, "DeletePipeline", mh_format("{'name':'%s'}", name));
+}
+
+static void step_start(struct play *p)
+{
+	CLEAN(free) char *name = pick_name(p);
+
+	may_call(p, "StartPipelineExecution", mh_format("{'name':'%s'}", name));
+}
+
+static void step_poll(struct play *p)
+{
+	struct handed h = poll_one(p->w, providers[dice(p, 4)]);
+	const char *target;
+	struct held *slot;
+
+	if (!h.id)
+		return;
+	target = json_opt_str(at(h.data, "actionConfiguration.configuration"), "Target",
+			      "");
+	assert_null(strstr(target, "#{src"));
+	/* An acknowledged job is never handed out again. */
+	assert_null(at(p->acked, h.id));
+	slot = &p->held[p->held_count < HELD_MAX ? p->held_count++ : dice(p, HELD_MAX)];
+	*slot = (struct held){ 0 };
+	(void)snprintf(slot->id, sizeof(slot->id), "%s", h.id);
+	(void)snprintf(slot->nonce, sizeof(slot->nonce), "%s", h.nonce);
+}
+
+/* What is over is mostly put away, now and then tried once more. */
+static void put_away(struct play *p, struct held *h)
+{
+	if (dice(p, 4) > 0)
+		*h = p->held[--p->held_count];
+}
+
+static struct held *pick_held(struct play *p)
+{
+	return p->held_count ? &p->held[dice(p, (uint32_t)p->held_count)] : NULL;
+}
+
+static void step_acknowledge(struct play *p)
+{
+	struct held *h = pick_held(p);
+	const char *status, *winner;
+
+	if (!h)
+		return;
+	status = acknowledge(p->w, h->id, h->nonce);
+	if (strcmp(status, "InProgress") != 0) {
+		put_away(p, h);
+		return;
+	}
+	h->acknowledged = true;
+	winner = json_opt_str(p->acked, h->id, NULL);
+	if (winner)
+		assert_string_equal(winner, h->nonce);
+	json_put_str(p->acked, h->id, h->nonce);
+}
+
+/* Mostly one that was acknowledged. */
+static struct held *pick_finished(struct play *p)
+{
+	for (size_t i = 0; dice(p, 4) > 0 && i < p->held_count; i++) {
+		if (p->held[i].acknowledged)
+			return &p->held[i];
+	}
+	return pick_held(p);
+}
+
+static void step_success(struct play *p, bool more)
+{
+	struct held *h = pick_finished(p);
+	CLEAN(free) char *input = NULL;
+
+	if (!h)
+		return;
+	input = mh_format("{'jobId':'%s',%s}", h->id,
+			  more ? "'continuationToken':'t'"
+			       : "'outputVariables':{'v':'1'}");
+	if (try_call(p->w, "PutJobSuccessResult", input)) {
+		assert_non_null(at(p->acked, h->id));
+		p->finished++;
+		put_away(p, h);
+	} else if (strcmp(p->w->error.code, "InvalidJobStateException") != 0 ||
+		   h->acknowledged) {
+		put_away(p, h);
+	}
+}
+
+static void step_failure(struct play *p)
+{
+	struct held *h = pick_held(p);
+
+	if (h)
+		may_call(p, "PutJobFailureResult",
+			 mh_format("{'jobId':'%s','failureDetails':{'type':'JobFailed',"
+				   "'message':'no'}}",
+				   h->id));
+}
+
+static void step_approve(struct play *p)
+{
+	CLEAN(stmt) struct stmt q;
+	struct mh_err err = MH_ERR_INIT;
+	char *input = NULL;
+	int64_t skip = dice(p, 3);
+
+	store_query(
+		p->w->store, &q,
+		"SELECT pipeline, token FROM approvals ORDER BY open DESC, action LIMIT 1"
+		" OFFSET ?",
+		"i", skip);
+	if (stmt_next(&q, &err) == 1)
+		input = mh_format(
+			"{'pipelineName':'%s','stageName':'Gate','actionName':'Ask',"
+			"'token':'%s','result':{'summary':'s','status':'%s'}}",
+			stmt_text(&q, 0), stmt_text(&q, 1),
+			dice(p, 4) ? "Approved" : "Rejected");
+	stmt_end(&q);
+	if (input)
+		may_call(p, "PutApprovalResult", input);
+}
+
+static void step_transition(struct play *p)
+{
+	CLEAN(free) char *name = pick_name(p);
+
+	set_transition(p->w, name, stage_names[dice(p, 4)], dice(p, 6) > 0);
+}
+
+static void step_time(struct play *p)
+{
+	static const int64_t leaps[] = { 1, SECOND, 10 * SECOND, 61 * SECOND };
+
+	pass_time(p->w, dice(p, 50) ? leaps[dice(p, ARRAY_LEN(leaps))]
+				    : (int64_t)dice(p, 8 * 24) * HOUR);
+}
+
+static void step_look(struct play *p)
+{
+	CLEAN(free) char *name = pick_name(p);
+
+	may_call(p, "GetPipelineState", mh_format("{'name':'%s'}", name));
+	may_call(p, "ListPipelineExecutions", mh_format("{'pipelineName':'%s'}", name));
+	may_call(p, "ListActionExecutions", mh_format("{'pipelineName':'%s'}", name));
+}
+
+static void step(struct play *p)
+{
+	uint32_t n = dice(p, 1000);
+
+	if (n < 10)
+		step_create(p);
+	else if (n < 12)
+		step_update(p);
+	else if (n < 13)
+		step_delete(p);
+	else if (n < 90)
+		step_start(p);
+	else if (n < 370)
+		step_poll(p);
+	else if (n < 580)
+		step_acknowledge(p);
+	else if (n < 800)
+		step_success(p, dice(p, 5) == 0);
+	else if (n < 815)
+		step_failure(p);
+	else if (n < 900)
+		step_approve(p);
+	else if (n < 930)
+		step_transition(p);
+	else if (n < 990)
+		step_time(p);
+	else
+		step_look(p);
+}
+
+/* ---- what ended stays as it is (semantics I2, I8) ---- */
+
+static void check_ended(struct play *p)
+{
+	CLEAN(stmt) struct stmt q;
+	struct mh_err err = MH_ERR_INIT;
+
+	store_query(p->w->store, &q,
+		    "SELECT id, status || '|' || updated_ms || '|' || "
+		    "coalesce(variables, '') ||"
+		    " '|' || outputs || '|' || coalesce(error_code, '') FROM "
+		    "action_executions"
+		    " WHERE status <> 'InProgress'",
+		    "");
+	while (stmt_next(&q, &err) == 1) {
+		const char *before = json_opt_str(p->ended, stmt_text(&q, 0), NULL);
+
+		if (before)
+			assert_string_equal(before, stmt_text(&q, 1));
+		else
+			json_put_str(p->ended, stmt_text(&q, 0), stmt_text(&q, 1));
+	}
+}
+
+/* Answers are kept for the tests that borrow from them; here they would pile up. */
+static void drop_answers(struct world *w)
+{
+	while (w->answer_count > 0)
+		json_object_put(w->answers[--w->answer_count]);
+}
+
+static int64_t from_environment(const char *name, int64_t otherwise)
+{
+	const char *text = getenv(name);
+	struct mh_err err = MH_ERR_INIT;
+	int64_t value = otherwise;
+
+	if (text && str_to_i64(text, 1, INT64_MAX, name, &value, &err) != 0)
+		fail_msg("%s", err.text);
+	return value;
+}
+
+static void engine_holds_its_invariants_in_random_play(void **state)
+{
+	uint64_t seed = (uint64_t)from_environment("MH_SEED", (int64_t)time(NULL));
+	int64_t steps = from_environment("MH_STEPS", 4000);
+	struct play p = { .w = world_new(seed),
+			  .random = seed * 0x9e3779b97f4a7c15ULL | 1 };
+	(void)state;
+
+	print_message("# MH_SEED=%llu MH_STEPS=%lld\n", (unsigned long long)seed,
+		      (long long)steps);
+	p.ended = json_object_new_object();
+	p.acked = json_object_new_object();
+	create_types(p.w);
+	for (int64_t i = 0; i < steps; i++) {
+		step(&p);
+		if (i % 8 == 0)
+			check_ended(&p);
+		drop_answers(p.w);
+	}
+	check_ended(&p);
+	print_message(
+		"# %lld results taken, %d actions ended, %lld executions succeeded\n",
+		(long long)p.finished, json_object_object_length(p.ended),
+		(long long)count_rows(p.w, "SELECT count(*) FROM executions"
+					   " WHERE status = 'Succeeded'"));
+	/* The play must not be idle. */
+	assert_true(p.finished > steps / 50);
+	assert_true(json_object_object_length(p.ended) > steps / 50);
+	json_object_put(p.ended);
+	json_object_put(p.acked);
+	world_free(p.w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(engine_holds_its_invariants_in_random_play),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
