@@ -13,7 +13,7 @@ LIBC = {"libc", "ld-linux-x86-64", "ld-linux-aarch64", "libpthread", "libdl", "l
 ALLOWED = {
     AGENT: {"libuv", "libcurl", "libjson-c", "libconfig", "libsodium", "libsqlite3", "libexpat", "libmicrohttpd"},
     JOB: {"libjson-c"},
-    ARCHIVE: {"libarchive", "libdeflate", "libsodium", "libjson-c"},
+    ARCHIVE: {"libarchive", "libz", "libsodium", "libjson-c"},
     EMULATOR: {"libmicrohttpd", "libsqlite3", "libjson-c", "libconfig", "libsodium", "libcrypto", "libexpat", "libcurl"},
     PLUGIN_COMMAND: set(),
 }
