@@ -248,8 +248,7 @@ int model_parse(const char *text, size_t len, struct model **ret, struct mh_err 
 
 int model_new(struct model **ret, struct mh_err *err)
 {
-	return model_parse(mh_model_text, (size_t)(mh_model_text_end - mh_model_text),
-			   ret, err);
+	return model_parse(mh_model_text, (size_t)mh_model_text_size, ret, err);
 }
 
 /* ---- freeing ---- */

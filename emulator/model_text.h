@@ -1,7 +1,10 @@
-/* The service model's bytes in the program: from the first to before the second. */
+/* The service model's bytes in the program, and how many they are. */
 #ifndef MH_EMULATOR_MODEL_TEXT_H
 #define MH_EMULATOR_MODEL_TEXT_H
 
-extern const char mh_model_text[], mh_model_text_end[];
+#include <stdint.h>
+
+extern const char mh_model_text[];
+extern const uint64_t mh_model_text_size;
 
 #endif

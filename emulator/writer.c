@@ -317,6 +317,9 @@ int writer_call(struct writer *w, writer_fn fn, void *arg, const char *caller_ar
 		c.done = true;
 	} else {
 		*w->last = &c;
+		/* It lives on this stack until it is done: the loop below waits for that.
+		 */
+		/* cppcheck-suppress autoVariables */
 		w->last = &c.next;
 		pthread_cond_signal(&w->work);
 	}
