@@ -24,7 +24,7 @@ struct builtin_job {
 	char id[STR_UUID_SIZE];
 	char *category,
 		*provider; /* "Source"/"CodeCommit", "Source"/"S3", "Deploy"/"S3" */
-	/* Resolved; owned. Source/CodeCommit: "CommitId" is there when the start names
+	/* Resolved; owned. A git source: "CommitId" is there when the start names
 	 * the commit to take instead of the branch's head (a COMMIT_ID source revision).
 	 */
 	struct json_object *config;

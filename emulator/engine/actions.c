@@ -16,6 +16,7 @@ static const struct {
 	int64_t limit_ms;
 } own_actions[] = {
 	{ "Source", "CodeCommit", BY_BUILTIN, HOUR_MS },
+	{ "Source", "CodeStarSourceConnection", BY_BUILTIN, HOUR_MS },
 	{ "Source", "S3", BY_BUILTIN, HOUR_MS },
 	{ "Deploy", "S3", BY_BUILTIN, 90 * MINUTE_MS },
 	{ "Approval", "Manual", BY_PERSON, 7 * DAY_MS },

@@ -11,6 +11,7 @@ static const struct source_override {
 	const char *provider, *revision_type, *key;
 } source_overrides[] = {
 	{ "CodeCommit", "COMMIT_ID", "CommitId" },
+	{ "CodeStarSourceConnection", "COMMIT_ID", "CommitId" },
 	{ "S3", "S3_OBJECT_KEY", "S3ObjectKey" },
 };
 

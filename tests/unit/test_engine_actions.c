@@ -202,6 +202,13 @@ static void revision_of_a_custom_source_is_shown(void **state)
 	job = take(w, "Make");
 	assert_string_equal(text_at(job.data, "inputArtifacts[0].revision"), "r1");
 	assert_null(at(job.data, "outputArtifacts[0].revision"));
+	/* What is built of it is no revision of a source. */
+	call(w, "PutJobSuccessResult",
+	     "{'jobId':'%s','currentRevision':{'revision':'b9','changeIdentifier':'b'}}",
+	     job.id);
+	job = take(w, "Ship");
+	assert_string_equal(text_at(job.data, "inputArtifacts[0].name"), "Program");
+	assert_null(at(job.data, "inputArtifacts[0].revision"));
 }
 
 /* ---- what cannot start ---- */
