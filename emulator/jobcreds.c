@@ -42,13 +42,15 @@ static int read_key(int dirfd, struct creds_key *key, struct mh_err *err)
 		return mh_err_set(
 			err, MH_E_CONFIG,
 			"others may read it (mode %03o): chmod 600, or remove it "
-			"(open jobs then need new credentials)",
+			"(open jobs then need new credentials, and secret configuration "
+			"values must be given anew)",
 			(unsigned)st.st_mode & 0777);
 	if (b.len != sizeof(key->bytes))
 		return mh_err_set(
 			err, MH_E_CONFIG,
 			"it has %zu bytes, not %zu: remove it (open jobs then need "
-			"new credentials)",
+			"new credentials, and secret configuration values must be "
+			"given anew)",
 			b.len, sizeof(key->bytes));
 	memcpy(key->bytes, b.data, sizeof(key->bytes));
 	sodium_memzero(b.data, b.len);

@@ -12,7 +12,7 @@
 #define INVALID           "ValidationException"
 #define CUSTOM_TYPES_MAX  50
 #define LIST_PAGE_ENTRIES 50
-#define NAMES_MAX_BYTES   1024
+#define NAMES_MAX_BYTES   4096 /* ten names of 50 characters */
 
 /* ---- the definition (D1, D4) ---- */
 

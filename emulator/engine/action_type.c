@@ -9,7 +9,7 @@
 #include "lib/net/uri.h"
 
 #define MASK          "****"
-#define URL_MAX_BYTES ((size_t)64 * 1024)
+#define URL_MAX_BYTES 2048 /* what an answer can show */
 
 static int load_custom(struct op_ctx *ctx, struct json_object *id,
 		       struct action_type *ret, bool *ret_found, struct api_error *err)

@@ -204,6 +204,35 @@ static void a_definition_that_breaks_a_rule_is_refused_in_words(void **state)
 	}
 }
 
+/* Characters count for the model, bytes for us. */
+static void the_longest_names_fit_into_the_error(void **state)
+{
+	CLEAN(free) char *list = mh_strdup("");
+	CLEAN(free) char *in = NULL;
+	CLEAN(json) struct json_object *out = json_object_new_object();
+	struct ops *o = *state;
+
+	for (int i = 0; i < 10; i++) {
+		char name[50 * 4] = "";
+		char *longer;
+
+		for (int c = 0; c < 49; c++)
+			memcpy(name + (size_t)c * 4, "\U0001F680", 4);
+		longer = mh_format(
+			"%s%s{\"name\":\"%s%d\",\"required\":true,\"key\":false,"
+			"\"secret\":false,\"queryable\":true}",
+			list, i > 0 ? "," : "", name, i);
+		free(list);
+		list = longer;
+	}
+	in = mh_format(",\"configurationProperties\":[%s]", list);
+	free(list);
+	list = type_input("T", "1", in);
+	assert_int_equal(ops_call(o, "CreateCustomActionType", list, out), -1);
+	assert_contains(o->err.message,
+			"Multiple queryable configuration properties found");
+}
+
 static void an_identity_comes_back_with_the_same_definition_alone(void **state)
 {
 	static const char other[] = ",\"settings\":{\"entityUrlTemplate\":\"http://h/\"}";
@@ -458,6 +487,8 @@ static void pages_join_to_the_whole_and_their_tokens_are_bound(void **state)
 
 /* ---- what a definition says to others ---- */
 
+static char long_id[2048];
+
 static void url_templates_are_filled_and_escaped(void **state)
 {
 	static const struct {
@@ -468,6 +499,7 @@ static void url_templates_are_filled_and_escaped(void **state)
 		{ "executionUrlTemplate", NULL, NULL },
 		{ "executionUrlTemplate", "", NULL },
 		{ "revisionUrlTemplate", "run", NULL },
+		{ "executionUrlTemplate", long_id, NULL }, /* too long to be shown */
 		{ "thirdPartyConfigurationUrl", NULL, NULL },
 	};
 	static const char text[] =
@@ -521,6 +553,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_type_is_answered_as_it_will_be_listed),
 		TEST(a_definition_that_breaks_a_rule_is_refused_in_words),
+		TEST(the_longest_names_fit_into_the_error),
 		TEST(an_identity_comes_back_with_the_same_definition_alone),
 		TEST(deleting_what_is_not_there_succeeds),
 		TEST(a_deleted_type_is_a_tombstone),

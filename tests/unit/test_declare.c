@@ -61,6 +61,27 @@ static struct json_object *with_actions(int count)
 	return p;
 }
 
+/* Further stages, each of 50 actions but for the last. */
+static struct json_object *with_total(int count)
+{
+	struct json_object *p = with_stages(3);
+	struct json_object *stages = json_opt_array(p, "stages");
+
+	for (int left = count - 3, i = 0; left > 0; left -= 50, i++) {
+		CLEAN(json)
+		struct json_object *filled = with_actions(left < 50 ? left + 1 : 51);
+		struct json_object *from = json_object_array_get_idx(
+			json_opt_array(filled, "stages"), 1);
+		struct json_object *actions = json_opt_array(from, "actions");
+		CLEAN(free) char *name = mh_format("More%d", i);
+
+		json_object_array_del_idx(actions, 0, 1);
+		json_put_str(from, "name", name);
+		assert_int_equal(json_object_array_add(stages, json_object_get(from)), 0);
+	}
+	return p;
+}
+
 static void counts_are_accepted_to_the_limit_and_no_further(void **state)
 {
 	static const struct {
@@ -71,6 +92,9 @@ static void counts_are_accepted_to_the_limit_and_no_further(void **state)
 		{ with_stages, 50, STRUCTURE,
 		  "Pipeline has too many stages. There can only be up to 50 stages in a "
 		  "pipeline" },
+		{ with_total, 1000, "LimitExceededException",
+		  "Pipeline has too many actions. There can only be up to 1000 actions "
+		  "in a pipeline" },
 		{ with_actions, 50, STAGE,
 		  "Stage 'Build' has too many actions. There can only be up to 50 "
 		  "actions in a "
