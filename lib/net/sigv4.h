@@ -14,6 +14,12 @@
  * header values are trimmed and inner blanks collapsed; repeats join by comma.
  * Secrets and derived keys are wiped. Derived keys are cached per (secret,
  * date, region, service) in a struct sigv4_keys the caller owns, or not at all.
+ *
+ * Verifying:
+ *	sigv4_claim_parse(&r, &claim, &err)     who signs, for what, when
+ *	find the secret of claim.access_key_id; check claim.time_ms against the clock
+ *	sigv4_verify(&r, &claim, secret, &err)
+ *	sigv4_claim_done(&claim);
  */
 #ifndef MH_NET_SIGV4_H
 #define MH_NET_SIGV4_H
@@ -28,6 +34,12 @@
 #define SIGV4_HASH_HEX_SIZE    65
 #define SIGV4_UNSIGNED_PAYLOAD "UNSIGNED-PAYLOAD"
 extern const char sigv4_empty_hash[SIGV4_HASH_HEX_SIZE]; /* SHA-256 of no bytes */
+
+/* Derived keys of up to `slots` (secret, date, region, service); any number of threads
+ * may sign and verify with one. Holds no secret, only keys of one day and service. */
+struct sigv4_keys;
+struct sigv4_keys *sigv4_keys_new(size_t slots) MH_MUST_CHECK;
+void sigv4_keys_free(struct sigv4_keys *keys);
 
 struct sigv4_header {
 	const char *name; /* any case */
@@ -49,11 +61,13 @@ struct sigv4_scope {
 struct sigv4_request {
 	const char *method;
 	const char *path; /* as it goes on the wire: percent-encoded, begins with '/' */
-	const struct uri_query *query;
+	const struct uri_query *query; /* or NULL */
 	const struct sigv4_header *headers; /* all to be signed; must include host */
 	size_t header_count;
-	const char *payload_hash; /* hex, or SIGV4_UNSIGNED_PAYLOAD, or a STREAMING-...
-				     name */
+	/* Hex, or SIGV4_UNSIGNED_PAYLOAD, or a STREAMING-... name; NULL: no body. */
+	const char *payload_hash;
+	struct sigv4_keys *keys; /* cache of derived keys, or NULL */
+	bool path_as_is; /* leave dot segments and double slashes, as s3 always does */
 };
 
 struct sigv4_result {
@@ -77,6 +91,10 @@ void sigv4_presign(const struct sigv4_request *r, const struct sigv4_creds *cred
 		   const struct sigv4_scope *scope, int64_t expires_s,
 		   struct sigv4_result *ret);
 void sigv4_result_done(struct sigv4_result *r);
+static inline void clean_sigv4_result(struct sigv4_result *r)
+{
+	sigv4_result_done(r);
+}
 
 /* What a client claims, taken from a request it sent. */
 struct sigv4_claim {
@@ -93,14 +111,20 @@ struct sigv4_claim {
 };
 
 /* From the Authorization header or the X-Amz-* query. NOTFOUND when the request
- * is not signed at all, PROTO when it is badly so. */
+ * is not signed at all, PROTO when it is badly so (both ways at once, a part missing or
+ * twice, another algorithm, a scope of another day than the date). */
 int sigv4_claim_parse(const struct sigv4_request *r, struct sigv4_claim *ret,
 		      struct mh_err *err) MH_MUST_CHECK;
 void sigv4_claim_done(struct sigv4_claim *c);
+static inline void clean_sigv4_claim(struct sigv4_claim *c)
+{
+	sigv4_claim_done(c);
+}
 
 /* Whether the claim's signature is the one that secret gives. Demands that host
  * and every x-amz-* header sent are signed (semantics A2): AUTH when not, or when
- * the signature differs. Clock rules are the caller's. */
+ * the signature differs, or when an x-amz-content-sha256 header is not payload_hash.
+ * That payload_hash is the body's is for the caller to see to, as are clock rules. */
 int sigv4_verify(const struct sigv4_request *r, const struct sigv4_claim *claim,
 		 const char *secret_access_key, struct mh_err *err) MH_MUST_CHECK;
 

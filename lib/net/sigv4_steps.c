@@ -1,0 +1,265 @@
+/* Canonical request, string to sign, signature. */
+#include "lib/net/sigv4_steps.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include <sodium.h>
+
+#include "lib/base/str.h"
+
+const char sigv4_empty_hash[SIGV4_HASH_HEX_SIZE] =
+	"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+void sigv4_hash_hex(const void *data, size_t len, char out[SIGV4_HASH_HEX_SIZE])
+{
+	unsigned char hash[crypto_hash_sha256_BYTES];
+
+	(void)crypto_hash_sha256(hash, data, len); /* cannot fail */
+	str_hex(hash, sizeof hash, out);
+}
+
+bool sigv4_name_is(const char *header_name, const char *lower_name)
+{
+	return strcasecmp(header_name, lower_name) == 0;
+}
+
+const char *sigv4_find_header(const struct sigv4_request *r, const char *lower_name)
+{
+	for (size_t i = 0; i < r->header_count; i++) {
+		if (sigv4_name_is(r->headers[i].name, lower_name))
+			return r->headers[i].value;
+	}
+	return NULL;
+}
+
+/* ---- path ---- */
+
+/* Without empty and dot segments; a slash at the end stays. */
+static char *normalise(const char *path)
+{
+	size_t len = strlen(path);
+	char *out = mh_alloc(len + 2);
+	size_t n = 0;
+
+	while (*path) {
+		size_t segment = strcspn(path, "/");
+
+		if (segment == 2 && memcmp(path, "..", 2) == 0) {
+			while (n > 0 && out[--n] != '/')
+				;
+		} else if (segment > 0 && !(segment == 1 && *path == '.')) {
+			out[n++] = '/';
+			memcpy(out + n, path, segment);
+			n += segment;
+		}
+		path += segment;
+		if (*path == '/' && path[1] == '\0')
+			break;
+		path += *path == '/';
+	}
+	if (n == 0 || *path == '/')
+		out[n++] = '/';
+	out[n] = '\0';
+	return out;
+}
+
+/* S3: what the client meant by the path, encoded once. The bytes are decoded first
+ * because a client may leave "=" as it is or write "%2f"; S3 signs the key itself.
+ * A '%' that begins no escape is a '%'. */
+static char *encode_once(const char *path)
+{
+	size_t len = strlen(path);
+	CLEAN(free) char *bytes = mh_alloc(len + 1);
+	size_t n = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		bytes[n] = path[i];
+		if (path[i] == '%' && len - i > 2 &&
+		    str_unhex((char[]){ path[i + 1], path[i + 2], '\0' }, &bytes[n], 1))
+			i += 2;
+		n++;
+	}
+	return uri_encode(bytes, n, true);
+}
+
+static char *canonical_path(const struct sigv4_request *r, const char *service)
+{
+	CLEAN(free) char *normal = NULL;
+
+	if (strcmp(service, "s3") == 0)
+		return encode_once(r->path);
+	if (r->path_as_is)
+		return uri_encode(r->path, strlen(r->path), true);
+	normal = normalise(r->path);
+	return uri_encode(normal, strlen(normal), true);
+}
+
+/* ---- headers ---- */
+
+struct item {
+	char *name; /* owned, lower case */
+	const char *value;
+	size_t position;
+};
+
+static int compare_items(const void *a, const void *b)
+{
+	const struct item *x = a, *y = b;
+	int order = strcmp(x->name, y->name);
+
+	if (order != 0)
+		return order;
+	return x->position < y->position ? -1 : 1; /* repeats keep their order */
+}
+
+static struct item *sorted_items(const struct sigv4_header *headers, size_t count)
+{
+	struct item *items = mh_alloc((count + 1) * sizeof *items);
+
+	for (size_t i = 0; i < count; i++) {
+		char *name = mh_strdup(headers[i].name);
+
+		for (char *p = name; *p; p++)
+			*p = (char)(*p >= 'A' && *p <= 'Z' ? *p + 32 : *p);
+		items[i] = (struct item){ .name = name,
+					  .value = headers[i].value,
+					  .position = i };
+	}
+	qsort(items, count, sizeof *items, compare_items);
+	return items;
+}
+
+static void free_items(struct item *items, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		free(items[i].name);
+	free(items);
+}
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* Trimmed, each run of blanks one space: a folded header reads as one line. */
+static void put_value(struct buf *out, const char *value)
+{
+	bool pending = false;
+
+	while (is_blank(*value))
+		value++;
+	for (; *value; value++) {
+		if (is_blank(*value)) {
+			pending = true;
+			continue;
+		}
+		if (pending)
+			buf_putc(out, ' ');
+		pending = false;
+		buf_putc(out, *value);
+	}
+}
+
+static void put_headers(struct buf *out, const struct item *items, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		bool repeat = i > 0 && strcmp(items[i].name, items[i - 1].name) == 0;
+
+		if (!repeat) {
+			buf_puts(out, items[i].name);
+			buf_putc(out, ':');
+		} else {
+			buf_putc(out, ',');
+		}
+		put_value(out, items[i].value);
+		if (i + 1 == count || strcmp(items[i].name, items[i + 1].name) != 0)
+			buf_putc(out, '\n');
+	}
+}
+
+static void put_names(struct buf *out, const struct item *items, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (i > 0 && strcmp(items[i].name, items[i - 1].name) == 0)
+			continue;
+		if (i > 0)
+			buf_putc(out, ';');
+		buf_puts(out, items[i].name);
+	}
+}
+
+static size_t header_bytes(const struct sigv4_header *headers, size_t count)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < count; i++)
+		bytes += strlen(headers[i].name) + strlen(headers[i].value) + 3;
+	return bytes;
+}
+
+char *sigv4_signed_headers(const struct sigv4_header *headers, size_t count)
+{
+	struct item *items = sorted_items(headers, count);
+	struct buf out = BUF_INIT(header_bytes(headers, count) + 1);
+
+	put_names(&out, items, count);
+	free_items(items, count);
+	return out.data ? buf_steal(&out) : mh_strdup("");
+}
+
+/* ---- the three stages ---- */
+
+static char *canonical_request(const struct sigv4_input *in)
+{
+	static const struct uri_query no_query;
+	const struct sigv4_request *r = in->request;
+	const char *hash = r->payload_hash ? r->payload_hash : sigv4_empty_hash;
+	CLEAN(free) char *path = canonical_path(r, in->service);
+	CLEAN(free)
+	char *query = uri_query_canonical(in->query ? in->query : &no_query);
+	struct item *items = sorted_items(in->headers, in->header_count);
+	/* The sizes are known, so the maximum cannot be passed. */
+	struct buf out = BUF_INIT(strlen(r->method) + strlen(path) + strlen(query) +
+				  2 * header_bytes(in->headers, in->header_count) +
+				  strlen(hash) + 16);
+
+	buf_puts(&out, r->method);
+	buf_putc(&out, '\n');
+	buf_puts(&out, path);
+	buf_putc(&out, '\n');
+	buf_puts(&out, query);
+	buf_putc(&out, '\n');
+	put_headers(&out, items, in->header_count);
+	buf_putc(&out, '\n');
+	put_names(&out, items, in->header_count);
+	buf_putc(&out, '\n');
+	buf_puts(&out, hash);
+	free_items(items, in->header_count);
+	return buf_steal(&out);
+}
+
+void sigv4_make(const struct sigv4_input *in, const char *secret,
+		struct sigv4_result *ret)
+{
+	char hash[SIGV4_HASH_HEX_SIZE];
+	unsigned char key[32], signature[32];
+	crypto_auth_hmacsha256_state state;
+
+	ret->canonical_request = canonical_request(in);
+	sigv4_hash_hex(ret->canonical_request, strlen(ret->canonical_request), hash);
+	ret->string_to_sign = mh_format(SIGV4_ALGORITHM "\n%s\n%s/%s/%s/aws4_request\n%s",
+					in->amz_date, in->date, in->region, in->service,
+					hash);
+	sigv4_key(in->request->keys, secret, in, key);
+	/* None of the three can fail. */
+	(void)crypto_auth_hmacsha256_init(&state, key, sizeof key);
+	(void)crypto_auth_hmacsha256_update(&state,
+					    (const unsigned char *)ret->string_to_sign,
+					    strlen(ret->string_to_sign));
+	(void)crypto_auth_hmacsha256_final(&state, signature);
+	sodium_memzero(&state, sizeof state);
+	sodium_memzero(key, sizeof key);
+	ret->signature = mh_alloc(SIGV4_HASH_HEX_SIZE);
+	str_hex(signature, sizeof signature, ret->signature);
+}
