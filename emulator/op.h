@@ -46,7 +46,8 @@ struct op_ctx {
 	int64_t now_ms; /* wall time of this call */
 	struct ids *ids;
 	const struct settings *settings;
-	const struct creds_key *creds_key; /* seals job credentials */
+	const struct creds_key *creds_key; /* seals job credentials and secret
+					      configuration, tags page tokens */
 	const char *caller_arn; /* of the request's access key; "" for the engine's own
 				   calls */
 	bool wake_builtin; /* set: after the commit, built-in workers look for work */

@@ -117,8 +117,7 @@ static void what_get_tells_can_be_given_back(void **state)
 {
 	struct ops *o = *state;
 	CLEAN(json)
-	struct json_object *first = NULL,
-			   *updated = NULL, *second = NULL, *old = NULL;
+	struct json_object *first = NULL, *updated = NULL, *second = NULL, *old = NULL;
 	CLEAN(pipeline) struct pipeline p = { 0 };
 
 	have_pipeline(o);
