@@ -95,12 +95,27 @@ static int setup(void **state)
 	return 0;
 }
 
+static int64_t fake_now;
+static int64_t fake_wall(void)
+{
+	return __atomic_load_n(&fake_now, __ATOMIC_SEQ_CST);
+}
+
+/* Before the thread starts, and given back after it ended. */
+static int setup_with_fake_clock(void **state)
+{
+	__atomic_store_n(&fake_now, 5000, __ATOMIC_SEQ_CST);
+	clock_set_for_test(fake_wall, NULL);
+	return setup(state);
+}
+
 static int teardown(void **state)
 {
 	struct fixture *f = *state;
 
 	writer_stop(f->writer);
 	store_close(f->store);
+	clock_set_for_test(NULL, NULL);
 	free(f);
 	return 0;
 }
@@ -312,12 +327,6 @@ static void failing_timer_rests_and_is_tried_again(void **state)
 	log_set_level(LOG_LEVEL_INFO);
 }
 
-static int64_t fake_now;
-static int64_t fake_wall(void)
-{
-	return __atomic_load_n(&fake_now, __ATOMIC_SEQ_CST);
-}
-
 static void injected_clock_behind_the_systems_does_not_spin(void **state)
 {
 	struct fixture *f = *state;
@@ -325,8 +334,6 @@ static void injected_clock_behind_the_systems_does_not_spin(void **state)
 	struct api_error err = { 0 };
 	struct rusage before, after;
 
-	__atomic_store_n(&fake_now, 5000, __ATOMIC_SEQ_CST);
-	clock_set_for_test(fake_wall, NULL);
 	assert_int_equal(writer_call(f->writer, add_timer, &t, NULL, &err), 0);
 	assert_int_equal(getrusage(RUSAGE_SELF, &before), 0);
 	assert_int_equal(poll(NULL, 0, 200), 0);
@@ -337,7 +344,6 @@ static void injected_clock_behind_the_systems_does_not_spin(void **state)
 	assert_int_equal(sum(f), 0);
 	__atomic_store_n(&fake_now, 6000, __ATOMIC_SEQ_CST);
 	wait_for_sum(f, 4);
-	clock_set_for_test(NULL, NULL);
 }
 
 static void stopping_keeps_what_was_answered(void **state)
@@ -371,7 +377,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(failing_timer_rests_and_is_tried_again,
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(
-			injected_clock_behind_the_systems_does_not_spin, setup, teardown),
+			injected_clock_behind_the_systems_does_not_spin,
+			setup_with_fake_clock, teardown),
 		cmocka_unit_test_setup_teardown(stopping_keeps_what_was_answered, setup,
 						teardown),
 	};
