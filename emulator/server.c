@@ -15,11 +15,13 @@
 #define HEADERS_MAX      128
 #define CONNECTION_BYTES (64 * 1024) /* request line and headers */
 #define DRAIN_MAX_BYTES  (64LL << 20) /* a larger body is not even read to its end */
+#define DERIVED_KEYS     64
 #define STOP_WAIT_S      10
 
 struct server {
 	struct server_options o;
 	struct MHD_Daemon *daemon;
+	struct sigv4_keys *keys; /* derived once a day and key, for all threads */
 	int listen_fd;
 	int port;
 	pthread_mutex_t lock; /* of `active` */
@@ -145,9 +147,11 @@ static enum MHD_Result finish_api(struct request *r, struct MHD_Connection *conn
 	CLEAN(free) struct signed_headers *headers = mh_alloc(sizeof(*headers));
 	struct api_error err = { 0 };
 	struct mh_err why = MH_ERR_INIT;
-	struct sigv4_request signed_request = {
-		.method = method, .path = path, .query = &pairs, .headers = headers->items
-	};
+	struct sigv4_request signed_request = { .method = method,
+						.path = path,
+						.query = &pairs,
+						.headers = headers->items,
+						.keys = r->server->keys };
 
 	(void)MHD_get_connection_values(connection, MHD_HEADER_KIND, take_header,
 					headers); /* it counts for itself */
@@ -347,6 +351,15 @@ static struct MHD_Daemon *start_daemon(struct server *s)
 		MHD_OPTION_END);
 }
 
+static void server_free(struct server *s)
+{
+	(void)close(s->listen_fd); /* nothing was written to it */
+	sigv4_keys_free(s->keys);
+	pthread_cond_destroy(&s->idle);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+}
+
 int server_start(const struct server_options *options, struct server **ret,
 		 struct mh_err *err)
 {
@@ -358,12 +371,12 @@ int server_start(const struct server_options *options, struct server **ret,
 		free(s);
 		return -1;
 	}
+	s->keys = sigv4_keys_new(DERIVED_KEYS);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->idle, NULL);
 	s->daemon = start_daemon(s);
 	if (!s->daemon) {
-		(void)close(s->listen_fd); /* nothing was written to it */
-		free(s);
+		server_free(s);
 		return mh_err_set(err, MH_E_SYS, "the HTTP server cannot start");
 	}
 	*ret = s;
@@ -398,8 +411,5 @@ void server_stop(struct server *s)
 		s->daemon); /* gives the socket back: listen_fd, closed below */
 	wait_until_idle(s);
 	MHD_stop_daemon(s->daemon);
-	(void)close(s->listen_fd); /* nothing was written to it */
-	pthread_cond_destroy(&s->idle);
-	pthread_mutex_destroy(&s->lock);
-	free(s);
+	server_free(s);
 }

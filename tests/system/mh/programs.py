@@ -99,7 +99,7 @@ class Emulator(Program):
         if os.path.exists(port_file):
             os.unlink(port_file)
         argv = [EMULATOR, "--listen", f"127.0.0.1:{port}", "--data-dir", data_dir,
-                "--port-file", port_file] + list(options)
+                "--port-file", port_file, "--check-answers"] + list(options)
         super().__init__(place, name, argv, env)
         self.place, self.data_dir = place, data_dir
         wait_for(lambda: not self.alive() or (os.path.exists(port_file) and os.path.getsize(port_file)),

@@ -1,0 +1,223 @@
+/* millhand-emulator: options, start, wait for a signal, stop. */
+#include "config.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "emulator/builtin.h"
+#include "emulator/engine/engine.h"
+#include "emulator/options.h"
+#include "emulator/server.h"
+#include "emulator/store/store.h"
+#include "lib/base/fsio.h"
+#include "lib/base/log.h"
+
+struct emulator {
+	const struct settings *settings;
+	int lock_fd;
+	struct model *model;
+	struct creds_key *key;
+	struct store *store;
+	struct builtin_pool *pool;
+	bool pool_started;
+	struct writer *writer;
+	struct s3 *s3;
+	struct server *server;
+};
+
+/* One process a data directory: two writers would each believe to be the only one. */
+static int lock_data_dir(const char *dir, int *ret_fd, struct mh_err *err)
+{
+	CLEAN(free) char *path = mh_format("%s/lock", dir);
+	CLEAN(fd) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	bool got = false;
+	pid_t holder = 0;
+
+	if (fd < 0)
+		return mh_err_sys(err, "%s", path);
+	if (fs_lock(fd, &got, err) != 0)
+		return -1;
+	if (!got) {
+		if (fs_lock_holder(fd, &holder, err) != 0)
+			return -1;
+		return mh_err_set(err, MH_E_DENIED,
+				  "the data directory %s is in use by another "
+				  "millhand-emulator (process %d)",
+				  dir, (int)holder);
+	}
+	*ret_fd = STEAL_FD(fd);
+	return 0;
+}
+
+static int open_data(struct emulator *e, struct mh_err *err)
+{
+	const char *dir = e->settings->data_dir;
+	CLEAN(free) char *db = mh_format("%s/emulator.db", dir);
+
+	if (fs_mkdir_p(dir, 0700, err) != 0)
+		return mh_err_wrap(err, "data directory %s", dir);
+	if (lock_data_dir(dir, &e->lock_fd, err) != 0 ||
+	    store_open(db, &e->store, err) != 0 || creds_key_open(dir, &e->key, err) != 0)
+		return -1;
+	return 0;
+}
+
+static int start_writer(struct emulator *e, struct mh_err *err)
+{
+	const struct writer_options options = {
+		.store = e->store,
+		.settings = e->settings,
+		.creds_key = e->key,
+		.ids = &ids_random,
+		.fire_due = engine_fire_due,
+		.next_due = engine_next_due,
+		.wake_builtin = builtin_pool_wake,
+		.wake_arg = e->pool,
+	};
+
+	return writer_start(&options, &e->writer, err);
+}
+
+static int write_port_file(const struct emulator *e, struct mh_err *err)
+{
+	char text[16];
+	int n = snprintf(text, sizeof(text), "%d\n", server_port(e->server));
+
+	if (!e->settings->port_file)
+		return 0;
+	return fs_write_atomic_at(AT_FDCWD, e->settings->port_file, text, (size_t)n, 0644,
+				  err);
+}
+
+static int start(struct emulator *e, struct mh_err *err)
+{
+	struct server_options options = { .front = { .settings = e->settings } };
+
+	if (model_new(&e->model, err) != 0 || open_data(e, err) != 0 ||
+	    builtin_pool_new(&e->pool, err) != 0 || start_writer(e, err) != 0 ||
+	    s3_new(e->settings, e->writer, e->key, &e->s3, err) != 0)
+		return -1;
+	if (builtin_pool_start(e->pool, e->writer, e->s3, e->settings, err) != 0)
+		return -1;
+	e->pool_started = true;
+	options.front.model = e->model;
+	options.front.writer = e->writer;
+	options.s3 = e->s3;
+	if (server_start(&options, &e->server, err) != 0)
+		return -1;
+	return write_port_file(e, err);
+}
+
+/* In the reverse order; what never started is NULL. */
+static void stop(struct emulator *e)
+{
+	if (e->server && e->settings->port_file)
+		(void)unlink(e->settings->port_file); /* a stale one misleads, no more */
+	server_stop(e->server);
+	builtin_pool_stop(e->pool);
+	writer_stop(e->writer);
+	s3_free(e->s3);
+	store_close(e->store);
+	creds_key_free(e->key);
+	model_free(e->model);
+	if (e->lock_fd >= 0)
+		(void)close(e->lock_fd); /* which gives up the lock */
+}
+
+static void wait_for_signal(const sigset_t *set)
+{
+	int got = 0;
+
+	while (sigwait(set, &got) != 0)
+		; /* interrupted */
+	/* A second one ends the process at once. */
+	(void)sigprocmask(SIG_UNBLOCK, set, NULL); /* a valid set */
+	log_event(LOG_LEVEL_INFO, "emulator.stopping", "no new requests are taken",
+		  LOG_S("signal", got == SIGINT ? "INT" : "TERM"), LOG_END);
+}
+
+static int run(const struct settings *settings)
+{
+	struct emulator e = { .settings = settings, .lock_fd = -1 };
+	struct mh_err err = MH_ERR_INIT;
+	sigset_t set;
+	int rc;
+
+	(void)sigemptyset(&set); /* none of these can fail */
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGTERM);
+	/* Blocked before the first thread: all inherit it, and this one alone asks. */
+	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)umask(077);
+	rc = start(&e, &err);
+	if (rc == 0) {
+		log_event(LOG_LEVEL_INFO, "emulator.started", "answering requests",
+			  LOG_S("listen", settings->listen),
+			  LOG_I("port", server_port(e.server)),
+			  LOG_S("data_dir", settings->data_dir), LOG_END);
+		wait_for_signal(&set);
+	} else {
+		log_event(LOG_LEVEL_ERROR, "emulator.start_failed", err.text,
+			  LOG_S("class", mh_err_class_name(err.cls)), LOG_END);
+	}
+	stop(&e);
+	if (rc == 0)
+		log_event(LOG_LEVEL_INFO, "emulator.stopped", "everything is on disk",
+			  LOG_END);
+	return rc == 0 ? 0 : 1;
+}
+
+static void hide_secrets(const struct settings *s)
+{
+	const struct settings_key *keys = s->keys.items;
+
+	for (size_t i = 0; i < s->keys.count; i++)
+		log_redact(keys[i].secret_access_key);
+}
+
+static int grant(const struct command_line *c, const struct settings *s)
+{
+	switch (c->wish) {
+	case WISH_CHECK:
+		(void)puts("the settings are fine"); /* flushed by the caller */
+		return 0;
+	case WISH_DUMP:
+		conf_dump(stdout, settings_keys, s);
+		return 0;
+	case WISH_RUN:
+		log_init("millhand-emulator", (enum log_format)s->log_format,
+			 settings_log_level(s));
+		hide_secrets(s);
+		return run(s);
+	default:
+		MH_BUG("a wish that needs no settings");
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct command_line c = { 0 };
+	struct settings settings = { 0 };
+	int rc = options_read(&c, argc, argv);
+
+	if (rc == 0 && c.wish == WISH_HELP) {
+		options_print_help();
+	} else if (rc == 0 && c.wish == WISH_VERSION) {
+		(void)puts("millhand-emulator " PACKAGE_VERSION);
+	} else if (rc == 0 && c.wish == WISH_SAMPLE) {
+		conf_sample(stdout, settings_keys);
+	} else if (rc == 0) {
+		rc = options_settings(&c, &settings);
+		if (rc == 0)
+			rc = grant(&c, &settings);
+		settings_done(&settings);
+	}
+	options_done(&c);
+	if (fflush(stdout) != 0 && rc == 0)
+		rc = 1; /* a full disk behind stdout */
+	return rc;
+}
