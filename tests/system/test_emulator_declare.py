@@ -187,6 +187,8 @@ def what_was_answered_survives_kill_9():
 def the_guides_pipeline_works_with_the_stock_cli_as_it_stands():
     guide = shared_json("guide-pipeline.json")
     approval = shared_json("approval-stage.json")
+    if not os.path.exists("/usr/bin/aws"):
+        skip("no /usr/bin/aws (package awscli)")
     with Place() as place:
         emulator = place.emulator()
 
