@@ -165,6 +165,36 @@ def a_secret_is_in_no_answer_no_file_and_no_log():
 
 
 @story
+def a_secret_reaches_the_worker_alone():
+    with Place() as place:
+        emulator = place.emulator()
+        cp = emulator.client("codepipeline")
+        cp.create_custom_action_type(**MAKE)
+        feed = dict(MAKE, category="Source", provider="Feed",
+                    inputArtifactDetails={"minimumCount": 0, "maximumCount": 0},
+                    outputArtifactDetails={"minimumCount": 1, "maximumCount": 1})
+        cp.create_custom_action_type(**feed)
+        fed = pipeline()
+        fed["stages"][0]["actions"][0].update(actionTypeId=type_id("Source", "Custom", "Feed"),
+                                              configuration={"Target": "all", "Password": CANARY})
+        fed["stages"][1]["actions"][0]["configuration"]["Password"] = "another-secret"
+        cp.create_pipeline(pipeline=fed)
+        job = cp.poll_for_jobs(actionTypeId=type_id("Source", "Custom", "Feed"))["jobs"][0]
+        equal(job["data"]["actionConfiguration"]["configuration"], {"Target": "all", "Password": CANARY})
+        cp.acknowledge_job(jobId=job["id"], nonce=job["nonce"])
+        details = cp.get_job_details(jobId=job["id"])["jobDetails"]
+        equal(details["data"]["actionConfiguration"]["configuration"]["Password"], CANARY)
+        for answer in (cp.get_pipeline_state(name="release"), cp.get_pipeline(name="release"),
+                       cp.list_action_executions(pipelineName="release")):
+            check(CANARY not in str(answer), answer)
+        cp.put_job_success_result(jobId=job["id"])
+        emulator.kill()
+        check(holds(emulator.data_dir, job["id"]), "the search finds what is stored in clear")
+        equal(holds(emulator.data_dir, CANARY), [], "files with the secret")
+        check(CANARY not in emulator.text(), "the secret is in the log")
+
+
+@story
 def what_was_answered_survives_kill_9():
     with Place() as place:
         emulator = place.emulator()
