@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -75,14 +76,39 @@ int blob_write(struct blob *b, const void *data, size_t len, struct mh_err *err)
 	return fs_write_fd(b->fd, data, len, err);
 }
 
-int blob_copy_from(struct blob *b, int fd, struct digests *d, int64_t *ret_size,
-		   struct mh_err *err)
+/* By the kernel, which on some file systems shares the blocks; 0 at the end, -1 where it
+ * cannot, with errno. */
+static int64_t copy_in_kernel(struct blob *b, int fd, int64_t max)
+{
+	int64_t size = 0;
+
+	while (size < max) {
+		int64_t left = max - size;
+		ssize_t n = copy_file_range(fd, NULL, b->fd, NULL,
+					    left > SSIZE_MAX ? SSIZE_MAX : (size_t)left,
+					    0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return size > 0 && errno != ENOSPC ? size : -1;
+		if (n == 0)
+			break;
+		size += n;
+	}
+	return size;
+}
+
+static int copy_by_hand(struct blob *b, int fd, int64_t max, struct digests *d,
+			int64_t *ret_size, struct mh_err *err)
 {
 	CLEAN(free) char *piece = mh_alloc(COPY_BYTES);
 	int64_t size = 0;
 
-	for (;;) {
-		ssize_t n = read(fd, piece, COPY_BYTES);
+	while (size < max) {
+		int64_t left = max - size;
+		ssize_t n = read(fd, piece,
+				 left > COPY_BYTES ? COPY_BYTES : (size_t)left);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -97,6 +123,25 @@ int blob_copy_from(struct blob *b, int fd, struct digests *d, int64_t *ret_size,
 		size += n;
 	}
 	*ret_size = size;
+	return 0;
+}
+
+int blob_copy_from(struct blob *b, int fd, int64_t max, struct digests *d,
+		   int64_t *ret_size, struct mh_err *err)
+{
+	int64_t done = 0, rest = 0;
+
+	if (d == NULL) {
+		done = copy_in_kernel(b, fd, max);
+		if (done < 0 && errno == ENOSPC)
+			return mh_err_sys(err, "cannot copy an object's file");
+		if (done < 0)
+			done = 0;
+	}
+	/* What the kernel did not do; usually there is nothing left. */
+	if (copy_by_hand(b, fd, max - done, d, &rest, err) != 0)
+		return -1;
+	*ret_size = done + rest;
 	return 0;
 }
 

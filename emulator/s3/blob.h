@@ -47,10 +47,10 @@ int blob_create(const struct blobs *s, struct blob *ret,
 		struct mh_err *err) MH_MUST_CHECK;
 int blob_write(struct blob *b, const void *data, size_t len,
 	       struct mh_err *err) MH_MUST_CHECK;
-/* The rest of fd from its position; d takes the same bytes (may be NULL), *ret_size
- * says how many. */
-int blob_copy_from(struct blob *b, int fd, struct digests *d, int64_t *ret_size,
-		   struct mh_err *err) MH_MUST_CHECK;
+/* At most max bytes of fd from its position; d takes the same bytes (may be NULL),
+ * *ret_size says how many they were. */
+int blob_copy_from(struct blob *b, int fd, int64_t max, struct digests *d,
+		   int64_t *ret_size, struct mh_err *err) MH_MUST_CHECK;
 int blob_keep(const struct blobs *s, struct blob *b, struct mh_err *err) MH_MUST_CHECK;
 void blob_done(const struct blobs *s, struct blob *b);
 

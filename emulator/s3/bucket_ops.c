@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "emulator/s3/private.h"
+#include "emulator/store/multipart.h"
 
 /* Every object belongs to the one account there is. */
 static void put_owner(struct s3_request *r, struct buf *b)
@@ -84,13 +85,14 @@ int op_head_bucket(struct s3_request *r)
 static int tx_delete_bucket(struct op_ctx *ctx, void *arg, struct api_error *err)
 {
 	struct mh_err cause = MH_ERR_INIT;
-	bool empty;
+	bool empty, uploads;
 
 	if (tx_bucket_must_exist(ctx, arg, err) != 0)
 		return -1;
-	if (bucket_is_empty(ctx->store, arg, &empty, &cause) != 0)
+	if (bucket_is_empty(ctx->store, arg, &empty, &cause) != 0 ||
+	    multipart_bucket_has(ctx->store, arg, &uploads, &cause) != 0)
 		return api_fail_internal(err, &cause);
-	if (!empty)
+	if (!empty || uploads)
 		return api_fail(err, "BucketNotEmpty", "it holds objects");
 	if (bucket_delete(ctx->store, arg, &cause) != 0)
 		return api_fail_internal(err, &cause);

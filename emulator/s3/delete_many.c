@@ -1,13 +1,10 @@
 /* DeleteObjects: up to 1000 keys in one document. */
 #include <string.h>
 
-#include <expat.h>
-
 #include "emulator/s3/private.h"
-#include "lib/base/str.h"
+#include "emulator/s3/xml_read.h"
 
 #define DELETE_MAX 1000
-#define DEPTH_MAX  8
 
 struct delete_list {
 	char *keys[DELETE_MAX];
@@ -15,86 +12,29 @@ struct delete_list {
 	size_t count;
 	bool quiet;
 	const char *bucket;
-
-	/* While parsing: */
-	int depth;
-	bool in_key, in_quiet, broken;
-	struct buf text;
 };
 
-/* A name may come with its namespace in front. */
-static bool is_element(const char *name, const char *want)
-{
-	const char *local = strrchr(name, '|');
-
-	return strcmp(local ? local + 1 : name, want) == 0;
-}
-
-static void XMLCALL on_start(void *ctx, const XML_Char *name, const XML_Char **attributes)
+static int take_element(void *ctx, int depth, const char *name, const char *text)
 {
 	struct delete_list *d = ctx;
 
-	(void)attributes; /* none has a meaning */
-	d->depth++;
-	buf_clear(&d->text);
-	d->in_key = d->depth == 3 && is_element(name, "Key");
-	d->in_quiet = d->depth == 2 && is_element(name, "Quiet");
-	if ((d->depth == 1 && !is_element(name, "Delete")) || d->depth > DEPTH_MAX)
-		d->broken = true;
-}
-
-static void XMLCALL on_end(void *ctx, const XML_Char *name)
-{
-	struct delete_list *d = ctx;
-
-	(void)name; /* expat has matched it */
-	if (d->in_quiet)
-		d->quiet = strcmp(buf_text(&d->text), "true") == 0;
-	if (d->in_key && (d->count == DELETE_MAX || d->text.len == 0))
-		d->broken = true;
-	else if (d->in_key)
-		d->keys[d->count++] = mh_strdup(buf_text(&d->text));
-	d->in_key = d->in_quiet = false;
-	d->depth--;
-}
-
-static void XMLCALL on_text(void *ctx, const XML_Char *s, int len)
-{
-	struct delete_list *d = ctx;
-	struct mh_err err = MH_ERR_INIT;
-
-	if ((d->in_key || d->in_quiet) && buf_add(&d->text, s, (size_t)len, &err) != 0)
-		d->broken = true;
-}
-
-/* Entities beyond XML's own five could grow without bound. */
-static void XMLCALL on_doctype(void *ctx, const XML_Char *name, const XML_Char *sysid,
-			       const XML_Char *pubid, int has_internal_subset)
-{
-	struct delete_list *d = ctx;
-
-	(void)name; /* any document type is refused */
-	(void)sysid;
-	(void)pubid;
-	(void)has_internal_subset;
-	d->broken = true;
+	if (depth == 2 && strcmp(name, "Quiet") == 0)
+		d->quiet = strcmp(text, "true") == 0;
+	if (depth != 3 || strcmp(name, "Key") != 0)
+		return 0;
+	if (d->count == DELETE_MAX || text[0] == '\0')
+		return -1;
+	d->keys[d->count++] = mh_strdup(text);
+	return 0;
 }
 
 static int parse_list(struct s3_request *r, struct delete_list *d)
 {
-	XML_Parser parser = XML_ParserCreateNS("UTF-8", '|');
-	enum XML_Status status;
+	struct mh_err err = MH_ERR_INIT;
 
-	MH_ASSERT(parser != NULL);
-	buf_init(&d->text, S3_KEY_MAX_BYTES);
-	XML_SetUserData(parser, d);
-	XML_SetElementHandler(parser, on_start, on_end);
-	XML_SetCharacterDataHandler(parser, on_text);
-	XML_SetStartDoctypeDeclHandler(parser, on_doctype);
-	status = XML_Parse(parser, buf_text(&r->body), (int)r->body.len, XML_TRUE);
-	XML_ParserFree(parser);
-	buf_done(&d->text);
-	if (status != XML_STATUS_OK || d->broken || d->count == 0)
+	if (xml_read(buf_text(&r->body), r->body.len, "Delete", take_element, d, &err) !=
+		    0 ||
+	    d->count == 0)
 		return s3_fail(r, "MalformedXML");
 	return 0;
 }

@@ -123,15 +123,22 @@ int s3_fail_internal(struct s3_request *r, const struct mh_err *err)
 	return s3_fail(r, "InternalError");
 }
 
+/* What the writer's functions say: one of the codes above, or a failure inside. */
+int s3_fail_api(struct s3_request *r, const struct api_error *err)
+{
+	struct mh_err cause = MH_ERR_INIT;
+
+	if (s3_error_find(err->code) != NULL)
+		return s3_fail(r, err->code);
+	(void)mh_err_set(&cause, MH_E_SYS, "%s", err->message); /* told below */
+	return s3_fail_internal(r, &cause);
+}
+
 int s3_call(struct s3_request *r, writer_fn fn, void *arg)
 {
 	struct api_error err = { 0 };
-	struct mh_err cause = MH_ERR_INIT;
 
 	if (writer_call(r->s3->writer, fn, arg, NULL, &err) == 0)
 		return 0;
-	if (s3_error_find(err.code) != NULL)
-		return s3_fail(r, err.code);
-	(void)mh_err_set(&cause, MH_E_SYS, "%s", err.message); /* told below */
-	return s3_fail_internal(r, &cause);
+	return s3_fail_api(r, &err);
 }

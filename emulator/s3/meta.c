@@ -204,6 +204,14 @@ static void add_metadata(struct s3_request *r, const struct object_row *row)
 	}
 }
 
+void meta_echo_encryption(struct s3_request *r)
+{
+	for (size_t i = 0; i < ARRAY_LEN(kept_headers); i++)
+		if (str_starts_with(kept_headers[i], "x-amz-server-side-encryption"))
+			s3_answer_header(r, kept_headers[i],
+					 s3_header(r, kept_headers[i]));
+}
+
 void meta_to_answer(struct s3_request *r, const struct object_row *row, bool part)
 {
 	const char *type = override_of(r, "content-type");

@@ -13,16 +13,6 @@ static int check_version(struct s3_request *r)
 	return s3_fail(r, "NoSuchVersion");
 }
 
-static int map_error(struct s3_request *r, const struct api_error *err)
-{
-	struct mh_err cause = MH_ERR_INIT;
-
-	if (s3_error_find(err->code) != NULL)
-		return s3_fail(r, err->code);
-	(void)mh_err_set(&cause, MH_E_SYS, "%s", err->message); /* told below */
-	return s3_fail_internal(r, &cause);
-}
-
 static int find_and_open(struct s3_request *r, struct object_row *row, int *ret_fd)
 {
 	struct tx_find find = { .bucket = r->target.bucket, .key = r->target.key };
@@ -35,7 +25,7 @@ static int find_and_open(struct s3_request *r, struct object_row *row, int *ret_
 		return 0;
 	}
 	if (s3_find_open(r->s3, r->target.bucket, r->target.key, row, ret_fd, &err) != 0)
-		return map_error(r, &err);
+		return s3_fail_api(r, &err);
 	return 0;
 }
 
@@ -93,21 +83,6 @@ int op_get_object(struct s3_request *r)
 	}
 }
 
-static void answer_put(struct s3_request *r, const struct object_row *row)
-{
-	static const char *const told[] = {
-		"x-amz-server-side-encryption",
-		"x-amz-server-side-encryption-aws-kms-key-id"
-	};
-
-	s3_answer_etag(r, row->etag);
-	for (size_t i = 0; i < ARRAY_LEN(told); i++)
-		s3_answer_header(r, told[i], s3_header(r, told[i]));
-	if (r->upload != NULL && r->upload->checksum != NULL)
-		s3_answer_header(r, r->upload->checksum->header,
-				 r->upload->checksum_value);
-}
-
 static int commit(struct s3_request *r, struct blob *b, struct object_row *row)
 {
 	struct api_error err = { 0 };
@@ -119,8 +94,9 @@ static int commit(struct s3_request *r, struct blob *b, struct object_row *row)
 		.if_none_match = s3_header(r, MHD_HTTP_HEADER_IF_NONE_MATCH),
 	};
 
-	if (s3_commit_blob(r->s3, b, &put, &err) != 0)
-		return map_error(r, &err);
+	row->file_id = mh_strdup(b->id);
+	if (s3_commit_blob(r->s3, b, tx_put, &put, &put.replaced, &err) != 0)
+		return s3_fail_api(r, &err);
 	return 0;
 }
 
@@ -197,7 +173,7 @@ static int copy_bytes(struct s3_request *r, const struct object_row *source, int
 	if (copy_meta(r, source, &row) != 0)
 		return -1;
 	if (blob_create(&r->s3->blobs, &b, &err) != 0 ||
-	    blob_copy_from(&b, fd, NULL, &row.size, &err) != 0)
+	    blob_copy_from(&b, fd, INT64_MAX, NULL, &row.size, &err) != 0)
 		(void)s3_fail_internal(r, &err); /* rc says it */
 	else
 		rc = commit(r, &b, &row);
@@ -207,24 +183,30 @@ static int copy_bytes(struct s3_request *r, const struct object_row *source, int
 	return rc;
 }
 
-static int copy_object(struct s3_request *r)
+int s3_open_copy_source(struct s3_request *r, struct object_row *ret, int *ret_fd)
 {
-	CLEAN(object_row) struct object_row source = { 0 };
 	struct api_error err = { 0 };
 	struct target from;
-	CLEAN(fd) int fd = -1;
-	int rc;
+	int rc = 0;
 
 	if (parse_copy_source(r, &from) != 0)
 		return -1;
 	if (r->by_job && !opened_creds_may_read(&r->job, from.bucket, from.key))
 		rc = s3_fail(r, "AccessDenied");
-	else if (s3_find_open(r->s3, from.bucket, from.key, &source, &fd, &err) != 0)
-		rc = map_error(r, &err);
-	else
-		rc = check_copy_conditions(r, &source);
+	else if (s3_find_open(r->s3, from.bucket, from.key, ret, ret_fd, &err) != 0)
+		rc = s3_fail_api(r, &err);
 	target_done(&from);
-	return rc == 0 ? copy_bytes(r, &source, fd) : -1;
+	return rc == 0 ? check_copy_conditions(r, ret) : -1;
+}
+
+static int copy_object(struct s3_request *r)
+{
+	CLEAN(object_row) struct object_row source = { 0 };
+	CLEAN(fd) int fd = -1;
+
+	if (s3_open_copy_source(r, &source, &fd) != 0)
+		return -1;
+	return copy_bytes(r, &source, fd);
 }
 
 int op_put_object(struct s3_request *r)
@@ -238,7 +220,11 @@ int op_put_object(struct s3_request *r)
 	if (meta_from_request(r, &row) != 0 || commit(r, &r->upload->blob, &row) != 0)
 		return -1;
 	s3_answer_empty(r, 200);
-	answer_put(r, &row);
+	s3_answer_etag(r, row.etag);
+	meta_echo_encryption(r);
+	if (r->upload->checksum != NULL)
+		s3_answer_header(r, r->upload->checksum->header,
+				 r->upload->checksum_value);
 	return 0;
 }
 

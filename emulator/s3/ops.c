@@ -11,11 +11,21 @@ static const struct s3_op ops[] = {
 	  op_bucket_versioning },
 	{ "GET", S3_BUCKET, "list-type", S3_BODY_NONE, S3_RIGHT_NONE, op_list_v2 },
 	{ "POST", S3_BUCKET, "delete", S3_BODY_SMALL, S3_RIGHT_NONE, op_delete_objects },
+	{ "GET", S3_BUCKET, "uploads", S3_BODY_NONE, S3_RIGHT_NONE, op_list_multiparts },
 	{ "GET", S3_BUCKET, NULL, S3_BODY_NONE, S3_RIGHT_NONE, op_list_v1 },
 	{ "PUT", S3_BUCKET, NULL, S3_BODY_SMALL, S3_RIGHT_NONE, op_create_bucket },
 	{ "HEAD", S3_BUCKET, NULL, S3_BODY_NONE, S3_RIGHT_NONE, op_head_bucket },
 	{ "DELETE", S3_BUCKET, NULL, S3_BODY_NONE, S3_RIGHT_NONE, op_delete_bucket },
 
+	{ "POST", S3_OBJECT, "uploads", S3_BODY_NONE, S3_RIGHT_WRITE,
+	  op_create_multipart },
+	{ "PUT", S3_OBJECT, "partNumber", S3_BODY_OBJECT, S3_RIGHT_WRITE,
+	  op_upload_part },
+	{ "POST", S3_OBJECT, "uploadId", S3_BODY_SMALL, S3_RIGHT_WRITE,
+	  op_complete_multipart },
+	{ "DELETE", S3_OBJECT, "uploadId", S3_BODY_NONE, S3_RIGHT_WRITE,
+	  op_abort_multipart },
+	{ "GET", S3_OBJECT, "uploadId", S3_BODY_NONE, S3_RIGHT_WRITE, op_list_parts },
 	{ "GET", S3_OBJECT, NULL, S3_BODY_NONE, S3_RIGHT_READ, op_get_object },
 	{ "HEAD", S3_OBJECT, NULL, S3_BODY_NONE, S3_RIGHT_HEAD, op_get_object },
 	{ "PUT", S3_OBJECT, NULL, S3_BODY_OBJECT, S3_RIGHT_WRITE, op_put_object },
@@ -90,11 +100,10 @@ const struct s3_op *s3_op_find(struct s3_request *r)
 			return op;
 	}
 	if (subresource != NULL)
-		(void)s3_fail_text(
-			r, "NotImplemented",
-			"This server has no %s of '?%s'. It keeps buckets and whole "
-			"objects: create, list, put, get, head, copy, delete.",
-			r->method, subresource);
+		(void)s3_fail_text(r, "NotImplemented",
+				   "This server has no %s of '?%s'. It keeps buckets and "
+				   "objects: create, list, put, get, head, copy, delete.",
+				   r->method, subresource);
 	else
 		(void)s3_fail(r, "MethodNotAllowed");
 	return NULL;

@@ -99,6 +99,7 @@ int s3_fail_text(struct s3_request *r, const char *code, const char *fmt, ...)
 /* InternalError with its cause logged. */
 int s3_fail_internal(struct s3_request *r, const struct mh_err *err);
 /* writer_call; its error becomes the request's. */
+int s3_fail_api(struct s3_request *r, const struct api_error *err);
 int s3_call(struct s3_request *r, writer_fn fn, void *arg);
 
 /* ---- requests and answers (request.c, answer.c) ---- */
@@ -166,7 +167,7 @@ int tx_find(struct op_ctx *ctx, void *arg, struct api_error *err);
 
 struct tx_put {
 	const char *bucket, *key;
-	struct object_row *row; /* modified_ms is set */
+	struct object_row *row; /* complete but for modified_ms, which is set */
 	bool make_bucket;
 	const char *if_match, *if_none_match; /* or NULL */
 	char *replaced; /* out: a file to remove, or NULL */
@@ -186,15 +187,20 @@ int tx_bucket_must_exist(struct op_ctx *ctx, void *arg, struct api_error *err);
  * ends *ret with object_row_done. */
 int s3_find_open(struct s3 *s3, const char *bucket, const char *key,
 		 struct object_row *ret, int *ret_fd, struct api_error *err);
-/* Keeps the blob under its id and writes the row; the file goes again when that fails. */
-int s3_commit_blob(struct s3 *s3, struct blob *b, struct tx_put *put,
-		   struct api_error *err);
+/* Keeps the blob under its id and has fn write a row that names it; the file goes again
+ * when that fails. *replaced is what fn says is to be removed (or NULL); it is freed. */
+int s3_commit_blob(struct s3 *s3, struct blob *b, writer_fn fn, void *arg,
+		   char **replaced, struct api_error *err);
+
+/* What x-amz-copy-source names, if the request may read it and its conditions hold. */
+int s3_open_copy_source(struct s3_request *r, struct object_row *ret, int *ret_fd);
 
 /* ---- an object's description (meta.c) ---- */
 
 /* From the request's headers; -1 with the request's error set. */
 int meta_from_request(struct s3_request *r, struct object_row *row);
 /* Adds what a GET or HEAD gives back. part: only some of the bytes are sent. */
+void meta_echo_encryption(struct s3_request *r); /* as asked for, after a PUT */
 void meta_to_answer(struct s3_request *r, const struct object_row *row, bool part);
 
 /* ---- operations ---- */
@@ -211,5 +217,11 @@ int op_delete_objects(struct s3_request *r);
 int op_get_object(struct s3_request *r); /* and HEAD */
 int op_put_object(struct s3_request *r); /* and CopyObject */
 int op_delete_object(struct s3_request *r);
+int op_create_multipart(struct s3_request *r);
+int op_upload_part(struct s3_request *r); /* and UploadPartCopy */
+int op_complete_multipart(struct s3_request *r);
+int op_abort_multipart(struct s3_request *r);
+int op_list_parts(struct s3_request *r);
+int op_list_multiparts(struct s3_request *r);
 
 #endif

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "emulator/s3/private.h"
+#include "emulator/store/multipart.h"
 #include "lib/base/log.h"
 #include "lib/base/str.h"
 
@@ -18,7 +19,9 @@ static int tx_known_files(struct op_ctx *ctx, void *arg, struct api_error *err)
 
 	for (size_t i = 0; i < k->count; i++)
 		if (object_file_is_known(ctx->store, k->ids[i], &k->known[i], &cause) !=
-		    0)
+			    0 ||
+		    (!k->known[i] && part_file_is_known(ctx->store, k->ids[i],
+							&k->known[i], &cause) != 0))
 			return api_fail_internal(err, &cause);
 	return 0;
 }
@@ -124,7 +127,7 @@ static int take_fd(struct s3 *s3, int fd, struct blob *b, struct object_row *row
 	if (blob_create(&s3->blobs, b, err) != 0)
 		return -1;
 	digests_init(&d, DIGEST_BIT(DIGEST_MD5));
-	rc = blob_copy_from(b, fd, &d, &row->size, err);
+	rc = blob_copy_from(b, fd, INT64_MAX, &d, &row->size, err);
 	if (rc == 0) {
 		char hex[33];
 
@@ -154,7 +157,8 @@ int s3_put(struct s3 *s3, const struct s3_put *put, int fd, struct s3_object *re
 	struct blob b = BLOB_INIT;
 	int rc = take_fd(s3, fd, &b, &row, err);
 
-	if (rc == 0 && s3_commit_blob(s3, &b, &tx, &failed) != 0)
+	row.file_id = mh_strdup(b.id);
+	if (rc == 0 && s3_commit_blob(s3, &b, tx_put, &tx, &tx.replaced, &failed) != 0)
 		rc = fail_inside(&failed, err);
 	blob_done(&s3->blobs, &b);
 	if (rc == 0)

@@ -116,21 +116,18 @@ int s3_find_open(struct s3 *s3, const char *bucket, const char *key,
 	return api_fail_internal(err, &cause);
 }
 
-int s3_commit_blob(struct s3 *s3, struct blob *b, struct tx_put *put,
-		   struct api_error *err)
+int s3_commit_blob(struct s3 *s3, struct blob *b, writer_fn fn, void *arg,
+		   char **replaced, struct api_error *err)
 {
 	struct mh_err cause = MH_ERR_INIT;
-	CLEAN(free) char *file_id = mh_strdup(b->id);
 	int rc;
 
 	if (blob_keep(&s3->blobs, b, &cause) != 0)
 		return api_fail_internal(err, &cause);
-	put->row->file_id = file_id;
-	rc = writer_call(s3->writer, tx_put, put, NULL, err);
-	put->row->file_id = NULL;
+	rc = writer_call(s3->writer, fn, arg, NULL, err);
 	FAULT_POINT("s3.put.committed");
-	blob_remove(&s3->blobs, rc == 0 ? put->replaced : b->id);
-	free(put->replaced);
-	put->replaced = NULL;
+	blob_remove(&s3->blobs, rc == 0 ? *replaced : b->id);
+	free(*replaced);
+	*replaced = NULL;
 	return rc;
 }

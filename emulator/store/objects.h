@@ -15,7 +15,7 @@ int bucket_create(struct store *s, const char *name, int64_t now_ms, bool *ret_c
 		  struct mh_err *err) MH_MUST_CHECK;
 int bucket_exists(struct store *s, const char *name, bool *ret,
 		  struct mh_err *err) MH_MUST_CHECK;
-/* *ret_empty: whether it holds neither objects nor uploads. */
+/* *ret_empty: whether it holds no objects. */
 int bucket_is_empty(struct store *s, const char *name, bool *ret_empty,
 		    struct mh_err *err) MH_MUST_CHECK;
 int bucket_delete(struct store *s, const char *name, struct mh_err *err) MH_MUST_CHECK;

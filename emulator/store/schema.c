@@ -5,6 +5,7 @@
 #include "emulator/store/approvals.h"
 #include "emulator/store/executions.h"
 #include "emulator/store/jobs.h"
+#include "emulator/store/multipart.h"
 #include "emulator/store/objects.h"
 #include "emulator/store/pipelines.h"
 #include "emulator/store/stage_executions.h"
@@ -15,6 +16,7 @@
 /* clang-format off */
 const char *const *const store_schemas[] = {
 	&store_action_types_schema,
+	&store_multipart_schema,
 	&store_objects_schema,
 	&store_pipelines_schema,
 	&executions_schema,
