@@ -1,0 +1,129 @@
+#include "agent/job/ns.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "agent/job/netdeny.h"
+#include "lib/base/str.h"
+
+pid_t ns_fork(bool own_network)
+{
+	unsigned long flags = CLONE_NEWPID | CLONE_NEWNS | SIGCHLD;
+
+	if (own_network)
+		flags |= CLONE_NEWNET;
+		/* Like fork(): this process has one thread, so no lock can be left
+		 * behind. */
+#if defined(__s390__)
+	return (pid_t)syscall(SYS_clone, 0, flags, 0, 0, 0);
+#else
+	return (pid_t)syscall(SYS_clone, flags, 0, 0, 0, 0);
+#endif
+}
+
+static void say(const char *what)
+{
+	(void)dprintf(STDERR_FILENO, "millhand: sandbox: %s: %s\n", what,
+		      strerror(errno));
+}
+
+/* The directory that holds `path`, if path is <dir>/<n> as the agent makes it, and
+ * nothing that the job needs lies in there too. NULL otherwise. Caller frees. */
+static char *directory_of_all(const struct spec *spec, const char *path)
+{
+	CLEAN(free) char *suffix = mh_format("/%lld", (long long)spec->n);
+	CLEAN(free) char *parent = NULL, *inside = NULL;
+
+	if (!str_ends_with(path, suffix) || strlen(path) == strlen(suffix))
+		return NULL;
+	parent = mh_strndup(path, strlen(path) - strlen(suffix));
+	inside = mh_format("%s/", parent);
+	if (str_starts_with(spec->plugin, inside))
+		return NULL;
+	for (size_t i = 0; i < spec->write_dir_count; i++) {
+		if (str_starts_with(spec->write_dirs[i], inside) ||
+		    strcmp(spec->write_dirs[i], parent) == 0)
+			return NULL;
+	}
+	return STEAL_PTR(parent);
+}
+
+static int cover(const char *path)
+{
+	return mount("none", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+		     "mode=0711,size=64k");
+}
+
+static void hide_job_directories(const struct spec *spec, const char *jobdir)
+{
+	CLEAN(free) char *parent = jobdir ? directory_of_all(spec, jobdir) : NULL;
+
+	if (parent && cover(parent) != 0)
+		say("the jobs' directories stay visible");
+}
+
+/* An empty directory over <work>, and in it ours alone. */
+static void hide_other_workspaces(const struct spec *spec)
+{
+	CLEAN(free) char *parent = directory_of_all(spec, spec->work_dir);
+	CLEAN(free) char *own = NULL;
+	CLEAN(fd) int fd = -1;
+
+	if (!parent)
+		return;
+	fd = open(spec->work_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	own = mh_format("/proc/self/fd/%d", fd);
+	if (fd < 0 || cover(parent) != 0) {
+		say("other jobs' workspaces stay visible");
+		return;
+	}
+	if (mkdir(spec->work_dir, 0700) == 0 &&
+	    mount(own, spec->work_dir, NULL, MS_BIND | MS_REC, NULL) == 0)
+		return;
+	say("other jobs' workspaces stay visible");
+	(void)umount2(parent, MNT_DETACH); /* back to how it was */
+}
+
+void ns_prepare(const struct spec *spec, const char *jobdir, bool own_network,
+		struct sandbox_ground *ret)
+{
+	struct mh_err err;
+
+	*ret = (struct sandbox_ground){ .own_network = own_network };
+	if (own_network && netdeny_loopback_up(&err) != 0)
+		(void)dprintf(STDERR_FILENO, "millhand: sandbox: %s\n", err.text);
+	/* Later mounts of the host still come in, ours do not go out. */
+	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) != 0) {
+		say("no mounts of its own");
+		return;
+	}
+	hide_job_directories(spec, jobdir);
+	hide_other_workspaces(spec);
+	ret->own_shm = mount("none", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV,
+			     "mode=1777") == 0;
+	/* Last: until here /proc/self/fd of the host's /proc was needed. */
+	if (mount("none", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) != 0)
+		say("processes of others stay visible");
+}
+
+int ns_reap_until(pid_t handler)
+{
+	for (;;) {
+		int status;
+		/* Process 1 inherits every orphan: whatever dies is ours to reap. */
+		pid_t pid = wait(&status);
+
+		if (pid == handler)
+			return status;
+		if (pid < 0 && errno != EINTR)
+			return -1;
+	}
+}

@@ -1,0 +1,315 @@
+#include "agent/job/shim.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+#include "agent/job/sandbox.h"
+#include "agent/job/wire.h"
+#include "include/millhand/plugin.h"
+#include "lib/base/fault.h"
+#include "lib/base/fsio.h"
+#include "lib/base/log.h"
+
+static const char *const step_names[] = {
+	[STEP_UNPACK] = "unpack", [STEP_RUN] = "run",     [STEP_SWEEP] = "run",
+	[STEP_PACK] = "pack",     [STEP_FINISH] = "pack", [STEP_DONE] = "done",
+};
+
+struct json_object *shim_state_message(const struct shim *s)
+{
+	struct json_object *message = wire_new("state");
+
+	json_put_str(message, "step", step_names[s->step]);
+	return message;
+}
+
+void shim_enter_step(struct shim *s, enum shim_step step)
+{
+	bool changed = strcmp(step_names[s->step], step_names[step]) != 0;
+	CLEAN(json) struct json_object *message = NULL;
+
+	s->step = step;
+	s->artifact = 0;
+	if (!changed)
+		return;
+	message = shim_state_message(s);
+	agents_broadcast(&s->agents, message);
+}
+
+void shim_fail(struct shim *s, int failure, const char *fmt, ...)
+{
+	char text[MH_ERR_TEXT_MAX];
+	va_list args;
+
+	va_start(args, fmt);
+	(void)vsnprintf(text, sizeof text, fmt, args); /* cut is fine */
+	va_end(args);
+	if (s->stop.active) /* what follows from a cancellation is not news */
+		result_force_failure(&s->result, s->stop.failure, "%s", s->stop.message);
+	else
+		result_force_failure(&s->result, failure, "%s", text);
+	s->step = STEP_FINISH;
+	shim_finish(s);
+}
+
+/* --- workspace --- */
+
+static int make_dir(const struct shim *s, const char *name, struct mh_err *err)
+{
+	/* An idempotent job may run again where an earlier try left things. */
+	if (fs_remove_tree_at(s->workdir_fd, name, err) != 0)
+		return -1;
+	if (mkdirat(s->workdir_fd, name, 0700) != 0)
+		return mh_err_sys(err, "make %s", name);
+	if (s->spec.switch_user && fchownat(s->workdir_fd, name, s->spec.uid, s->spec.gid,
+					    AT_SYMLINK_NOFOLLOW) != 0)
+		return mh_err_sys(err, "chown %s", name);
+	return 0;
+}
+
+static int make_workspace(struct shim *s, struct mh_err *err)
+{
+	if (fs_mkdir_p(s->spec.work_dir, 0700, err) != 0 ||
+	    fs_open_dir(AT_FDCWD, s->spec.work_dir, &s->workdir_fd, err) != 0)
+		return -1;
+	if (s->spec.switch_user && fchown(s->workdir_fd, s->spec.uid, s->spec.gid) != 0)
+		return mh_err_sys(err, "chown %s", s->spec.work_dir);
+	if (make_dir(s, "in", err) != 0 || make_dir(s, "out", err) != 0)
+		return -1;
+	return make_dir(s, "tmp", err);
+}
+
+/* --- steps --- */
+
+static void unpack_next(struct shim *s)
+{
+	struct mh_err err;
+
+	if (archiver_unpack(&s->archiver, &s->spec, s->jobdir_fd, s->workdir_fd,
+			    s->log.write_fd, s->artifact, &err) != 0)
+		shim_fail(s, MH_FAIL_SYSTEM_UNAVAILABLE, "input artifact %s: %s",
+			  s->spec.inputs[s->artifact].name, err.text);
+}
+
+static void run_handler(struct shim *s)
+{
+	struct mh_err err;
+
+	shim_enter_step(s, STEP_RUN);
+	FAULT_POINT("job_before_handler");
+	if (handler_start(s, &err) != 0)
+		shim_fail(s, MH_FAIL_SYSTEM_UNAVAILABLE, "%s", err.text);
+	FAULT_POINT("job_running");
+}
+
+static void pack_next(struct shim *s)
+{
+	const char *name = s->spec.outputs[s->artifact].name;
+	struct mh_err err;
+
+	if (archiver_pack(&s->archiver, &s->spec, s->jobdir_fd, s->workdir_fd,
+			  s->log.write_fd, s->artifact, &err) == 0)
+		return;
+	if (err.cls == MH_E_NOTFOUND)
+		shim_fail(s, MH_FAIL_JOB_FAILED,
+			  "output artifact %s: the job left nothing in it", name);
+	else
+		shim_fail(s,
+			  err.cls == MH_E_DENIED ? MH_FAIL_JOB_FAILED
+						 : MH_FAIL_SYSTEM_UNAVAILABLE,
+			  "output artifact %s: %s", name, err.text);
+}
+
+void shim_advance(struct shim *s)
+{
+	if (s->stop.active) {
+		shim_fail(s, s->stop.failure, "%s", s->stop.message);
+		return;
+	}
+	switch (s->step) {
+	case STEP_UNPACK:
+		if (s->artifact < s->spec.input_count)
+			unpack_next(s);
+		else
+			run_handler(s);
+		return;
+	case STEP_SWEEP:
+		/* Only a success has outputs. */
+		if (s->result.kind == RESULT_SUCCESS)
+			shim_enter_step(s, STEP_PACK);
+		else
+			s->step = STEP_FINISH;
+		shim_advance(s);
+		return;
+	case STEP_PACK:
+		if (s->artifact < s->spec.output_count) {
+			pack_next(s);
+			return;
+		}
+		s->step = STEP_FINISH;
+		shim_finish(s);
+		return;
+	case STEP_FINISH:
+		shim_finish(s);
+		return;
+	case STEP_RUN:
+	case STEP_DONE:
+		break;
+	}
+	MH_BUG("a step that does not end like this");
+}
+
+static int note_packed(struct shim *s, const struct archive_verdict *verdict,
+		       struct mh_err *err)
+{
+	const struct spec_artifact *artifact = &s->spec.outputs[s->artifact];
+	struct json_object *o;
+	struct stat st;
+
+	if (fstatat(s->jobdir_fd, artifact->file, &st, AT_SYMLINK_NOFOLLOW) != 0)
+		return mh_err_sys(err, "%s", artifact->file);
+	o = json_object_new_object();
+	json_put_str(o, "name", artifact->name);
+	json_put_str(o, "file", artifact->file);
+	json_put_i64(o, "size", st.st_size);
+	json_put_str(o, "sha256", verdict->sha256);
+	(void)json_object_array_add(s->packed, o); /* aborts on its own */
+	return 0;
+}
+
+void shim_archiver_ended(struct shim *s, int wait_status)
+{
+	bool packing = s->step == STEP_PACK;
+	const struct spec_artifact *artifact = packing ? &s->spec.outputs[s->artifact]
+						       : &s->spec.inputs[s->artifact];
+	struct archive_verdict verdict;
+	struct mh_err err;
+
+	archiver_conclude(&s->archiver, wait_status, &verdict);
+	if (s->stop.active || verdict.failure) {
+		shim_fail(s, verdict.failure, "%s artifact %s: %s",
+			  packing ? "output" : "input", artifact->name, verdict.message);
+		return;
+	}
+	if (packing && note_packed(s, &verdict, &err) != 0) {
+		shim_fail(s, MH_FAIL_SYSTEM_UNAVAILABLE, "output artifact %s: %s",
+			  artifact->name, err.text);
+		return;
+	}
+	s->artifact++;
+	shim_advance(s);
+}
+
+/* --- start --- */
+
+static void redact_config(struct shim *s, struct json_object *config)
+{
+	if (!config)
+		return;
+	json_object_object_foreach(config, key, value)
+	{
+		if (!spec_is_public(&s->spec, key) &&
+		    json_object_is_type(value, json_type_string))
+			redact_add(&s->log.redact, json_object_get_string(value));
+	}
+}
+
+/* Configuration, also what the agent's keys hide of the pipeline's, and the token. */
+static void redact_secrets(struct shim *s)
+{
+	struct json_object *data = json_opt_object(s->spec.job, "data");
+	const char *token = json_opt_str(data, "continuationToken", NULL);
+
+	redact_config(s, s->spec.config);
+	redact_config(s, json_opt_object(json_opt_object(data, "actionConfiguration"),
+					 "configuration"));
+	if (token)
+		redact_add(&s->log.redact, token);
+}
+
+static char *path_of_fd(int fd)
+{
+	char link[32], path[4096];
+	ssize_t n;
+
+	(void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	n = readlink(link, path, sizeof path - 1);
+	return n > 0 ? mh_strndup(path, (size_t)n) : NULL;
+}
+
+static int prepare(struct shim *s, struct mh_err *err)
+{
+	if (clock_boot_id(s->boot_id, err) != 0 || loop_open(s, err) != 0)
+		return -1;
+	if (lseek(SHIM_FD_SPEC, 0, SEEK_SET) < 0)
+		return mh_err_sys(err, "job spec");
+	if (spec_read(SHIM_FD_SPEC, &s->spec, err) != 0)
+		return -1;
+	(void)close(SHIM_FD_SPEC); /* no child shall find it */
+	s->deadline_ms = s->started_ms + (s->spec.deadline_ms - clock_wall_ms());
+	if (logpipe_open(&s->log, s->jobdir_fd, s->spec.log_max_bytes, err) != 0)
+		return -1;
+	redact_secrets(s);
+	/* Orphans of the job come to us, unless the job may leave some behind. */
+	if (!s->spec.detach && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0)
+		return mh_err_sys(err, "become subreaper");
+	return make_workspace(s, err);
+}
+
+static void shim_done(struct shim *s)
+{
+	handler_done(&s->handler);
+	archiver_done(&s->archiver);
+	agents_done(&s->agents);
+	logpipe_done(&s->log);
+	result_done(&s->result);
+	spec_done(&s->spec);
+	json_object_put(s->packed);
+	free(s->jobdir);
+	clean_fd(&s->signal_fd);
+	clean_fd(&s->workdir_fd);
+	clean_fd(&s->lock_fd); /* last: from here on the lock is free */
+}
+
+int shim_main(int take_lock_fd)
+{
+	struct shim s = {
+		.jobdir_fd = SHIM_FD_JOBDIR,
+		.socket_fd = SHIM_FD_SOCKET,
+		.lock_fd = take_lock_fd,
+		.signal_fd = -1,
+		.workdir_fd = -1,
+		.jobdir = path_of_fd(SHIM_FD_JOBDIR),
+		.log = LOGPIPE_INIT,
+		.archiver = ARCHIVER_INIT,
+		.handler = { .channel_fd = -1, .cancel_fd = -1, .status_fd = -1 },
+		.stop = { .kill_at_ms = NEVER_MS, .give_up_at_ms = NEVER_MS },
+		.result = RESULT_INIT,
+		.packed = json_object_new_array(),
+		.started_ms = clock_mono_ms(),
+		.deadline_ms = NEVER_MS,
+		.sweep_at_ms = NEVER_MS,
+		.retry_at_ms = NEVER_MS,
+		.question = -1,
+		.question_until_ms = NEVER_MS,
+	};
+	struct mh_err err;
+
+	sandbox_hide_memory();
+	if (prepare(&s, &err) == 0)
+		shim_advance(&s);
+	else
+		shim_fail(&s,
+			  err.cls == MH_E_CONFIG ? MH_FAIL_CONFIGURATION_ERROR
+						 : MH_FAIL_SYSTEM_UNAVAILABLE,
+			  "%s", err.text);
+	while (s.step != STEP_DONE)
+		loop_turn(&s);
+	shim_done(&s);
+	return 0;
+}

@@ -1,0 +1,137 @@
+/* result.json: composed once, written until it is written. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/job/shim.h"
+#include "include/millhand/plugin.h"
+#include "lib/base/fault.h"
+#include "lib/base/fsio.h"
+#include "lib/base/log.h"
+#include "lib/base/str.h"
+
+#define RETRY_MAX_MS   10000
+#define TAIL_HEADER    "\n--- end of the log ---\n"
+#define TAIL_MIN_BYTES 80
+
+static void replace(char **field, char *take_value)
+{
+	free(*field);
+	*field = take_value;
+}
+
+/* The message, and as much of the log's end as still fits, in whole lines. */
+static char *message_with_tail(const char *message, const char *tail)
+{
+	size_t used = strlen(message) + strlen(TAIL_HEADER);
+	size_t len = strlen(tail), room;
+
+	if (!*tail || used + TAIL_MIN_BYTES > MH_MESSAGE_MAX_BYTES)
+		return mh_strdup(message);
+	room = MH_MESSAGE_MAX_BYTES - used;
+	if (len > room) {
+		const char *cut = tail + (len - room);
+		const char *newline = strchr(cut, '\n');
+
+		if (newline)
+			cut = newline + 1;
+		while (((unsigned char)*cut & 0xc0) == 0x80) /* not amid a character */
+			cut++;
+		tail = cut;
+	}
+	return mh_format("%s" TAIL_HEADER "%s", message, tail);
+}
+
+static struct json_object *compose(struct shim *s, const char *tail)
+{
+	struct result *r = &s->result;
+	struct json_object *doc;
+
+	if (r->summary)
+		replace(&r->summary, redact_text(&s->log.redact, r->summary));
+	if (r->kind == RESULT_FAILURE) {
+		CLEAN(free) char *redacted = redact_text(&s->log.redact, r->message);
+
+		replace(&r->message, message_with_tail(redacted, tail));
+	}
+	doc = result_to_json(r);
+	json_put_i64(doc, "version", 1);
+	json_put_str(doc, "boot_id", s->boot_id);
+	if (r->variables && r->kind == RESULT_SUCCESS)
+		json_put_obj(doc, "variables", json_object_get(r->variables));
+	json_put_obj(doc, "outputs", json_object_get(s->packed));
+	json_put_str(doc, "log_tail", tail);
+	return doc;
+}
+
+/* result.json must never be more durable than the archives it names. */
+static int sync_outputs(const struct shim *s, struct mh_err *err)
+{
+	CLEAN(fd) int dir_fd = -1;
+
+	if (json_object_array_length(s->packed) == 0)
+		return 0;
+	for (size_t i = 0; i < s->spec.output_count; i++) {
+		const char *file = s->spec.outputs[i].file;
+		CLEAN(fd) int fd = openat(s->jobdir_fd, file, O_RDONLY | O_CLOEXEC);
+
+		if (fd < 0)
+			return mh_err_sys(err, "open %s", file);
+		if (fs_sync_fd(fd, file, err) != 0)
+			return -1;
+	}
+	if (fs_open_dir(s->jobdir_fd, "store", &dir_fd, err) != 0)
+		return -1;
+	return fs_sync_fd(dir_fd, "store", err);
+}
+
+static int write_result(struct shim *s, struct mh_err *err)
+{
+	CLEAN(free) char *tail = logpipe_tail(&s->log);
+	CLEAN(json) struct json_object *doc = compose(s, tail);
+	const char *text = json_text(doc);
+
+	FAULT_POINT("job_before_result");
+	/* A connected agent makes the outcome durable itself, in its ledger. */
+	if (s->agents.count)
+		return fs_write_atomic_at(s->jobdir_fd, "result.json", text, strlen(text),
+					  0600, err);
+	if (sync_outputs(s, err) != 0)
+		return -1;
+	return fs_write_durable_at(s->jobdir_fd, "result.json", text, strlen(text), 0600,
+				   err);
+}
+
+static bool jobdir_is_gone(const struct shim *s)
+{
+	return faccessat(s->jobdir_fd, "lock", F_OK, 0) != 0 && errno == ENOENT;
+}
+
+/* No space, most likely: space may come back, the outcome would not. */
+static void try_again(struct shim *s, const struct mh_err *err)
+{
+	int64_t wait_ms = 250 << (s->retries < 6 ? s->retries : 6);
+
+	if (s->retries++ == 0)
+		log_event(LOG_LEVEL_ERROR, "job.result_failed",
+			  "result.json cannot be written, trying again until it can",
+			  LOG_ERR(err));
+	s->retry_at_ms = clock_mono_ms() +
+			 (wait_ms < RETRY_MAX_MS ? wait_ms : RETRY_MAX_MS);
+}
+
+void shim_finish(struct shim *s)
+{
+	struct mh_err err;
+
+	s->retry_at_ms = NEVER_MS;
+	if (s->log.read_fd >= 0)
+		logpipe_drain(&s->log); /* the archive program may have said something */
+	if (write_result(s, &err) != 0 && !jobdir_is_gone(s)) {
+		try_again(s, &err);
+		return;
+	}
+	FAULT_POINT("job_after_result");
+	shim_enter_step(s, STEP_DONE);
+}
