@@ -124,7 +124,7 @@ static int read_end64(const struct source *s, struct end *end, struct mh_err *er
 
 static int read_end(const struct source *s, struct end *end, struct mh_err *err)
 {
-	unsigned char p[END_SIZE];
+	unsigned char p[END_SIZE] = { 0 }; /* gcc does not see that find_end fills it */
 
 	if (find_end(s, end, p, err) != 0)
 		return -1;
