@@ -19,9 +19,8 @@ const char *const stage_executions_schema =
 	"stage);"
 	"CREATE INDEX stage_executions_by_stage ON stage_executions (pipeline, stage, "
 	"seq);"
-	"CREATE INDEX stage_executions_open ON stage_executions (pipeline, stage, "
-	"status, seq)"
-	" WHERE status IN ('Inbound', 'InProgress', 'Stopping');"
+	"CREATE INDEX stage_executions_inbound ON stage_executions (pipeline, stage, seq)"
+	" WHERE status = 'Inbound';"
 	/* The stage lock, once more: nothing that goes wrong above can break it. */
 	"CREATE UNIQUE INDEX stage_executions_lock ON stage_executions (pipeline, stage)"
 	" WHERE locked AND status IN ('InProgress', 'Stopping');";
