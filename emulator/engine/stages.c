@@ -157,10 +157,28 @@ int stage_advance(struct op_ctx *ctx, struct run *r, struct stage_execution *s,
 	return 0;
 }
 
+/* A gate that the declaration asks for and this engine does not run; NULL when none. A
+ * release must not pass it unasked: the stage fails. */
+static const char *unserved_gate(struct json_object *stage)
+{
+	if (json_opt_object(stage, "beforeEntry"))
+		return "beforeEntry";
+	return json_opt_object(stage, "onSuccess") ? "onSuccess" : NULL;
+}
+
 int stage_enter(struct op_ctx *ctx, struct run *r, struct stage_execution *s,
 		struct mh_err *err)
 {
+	const char *gate = unserved_gate(run_stage(r, s->stage_index));
+	CLEAN(free) char *summary = NULL;
+
 	if (change_stage(ctx, r, s, STAGE_IN_PROGRESS, err) != 0)
 		return -1;
-	return stage_advance(ctx, r, s, err);
+	if (!gate)
+		return stage_advance(ctx, r, s, err);
+	summary = mh_format(
+		"Stage %s declares %s conditions, which this emulator does not "
+		"run: the stage fails rather than pass them unasked",
+		s->stage, gate);
+	return end_stage(ctx, r, s, STAGE_FAILED, summary, err);
 }
