@@ -99,11 +99,10 @@ void http_client_free(struct http_client *client)
 /* When the next call would count as stalled, or -1 when there is none. */
 static int64_t next_stall_ms(const struct http_client *client)
 {
-	const struct http_call *call;
 	int64_t next = -1;
 
-	TAILQ_FOREACH(call, &client->calls, link)
-	{
+	for (const struct http_call *call = TAILQ_FIRST(&client->calls); call;
+	     call = TAILQ_NEXT(call, link)) {
 		int64_t at = call->moved_mono_ms + call->stall_ms;
 
 		if (call->transfer.running && (next < 0 || at < next))
@@ -128,11 +127,10 @@ static void on_stall_timer(uv_timer_t *timer)
 {
 	struct http_client *client = timer->data;
 	int64_t now = clock_mono_ms();
-	struct http_call *call;
 
 	/* No callback comes from here, so the list stays as it is. */
-	TAILQ_FOREACH(call, &client->calls, link)
-	{
+	for (struct http_call *call = TAILQ_FIRST(&client->calls); call;
+	     call = TAILQ_NEXT(call, link)) {
 		if (!call->transfer.running || now < call->moved_mono_ms + call->stall_ms)
 			continue;
 		(void)mh_err_set(&call->answer.err, MH_E_TIMEOUT,

@@ -93,6 +93,15 @@ static bool send_filler(int fd, size_t len)
 	return true;
 }
 
+static bool drip_filler(const struct http_server *s, int fd, const struct http_reply *r)
+{
+	for (size_t i = 0; i < r->filler; i++) {
+		if (!wait_readable(s, -1, r->drip_ms) || !send_all(fd, "x", 1))
+			return false;
+	}
+	return true;
+}
+
 static void serve(struct http_server *s, int fd)
 {
 	static const struct http_reply none;
@@ -115,7 +124,7 @@ static void serve(struct http_server *s, int fd)
 		}
 		if (r->text && !send_all(fd, r->text, strlen(r->text)))
 			return;
-		if (!send_filler(fd, r->filler))
+		if (!(r->drip_ms ? drip_filler(s, fd, r) : send_filler(fd, r->filler)))
 			return;
 		if (r->hold)
 			(void)wait_readable(s, -1, -1);

@@ -16,6 +16,7 @@ struct http_reply {
 	bool reset; /* closed by RST, before anything is sent */
 	bool hold; /* nothing is sent until the server stops */
 	int delay_ms; /* before the answer */
+	int drip_ms; /* this long between the filler's bytes */
 	bool unread; /* the request's body is left unread */
 };
 
