@@ -16,8 +16,9 @@
  * they live in is freed; loop_free() runs the callbacks of closes under way.
  *
  * SIGPIPE is ignored from loop_new() on: a peer that goes away is an error of that
- * connection. Descriptors made by libcurl for itself (its wake-up pair, the resolver
- * threads') are not close-on-exec: children must be spawned with a closefrom.
+ * connection. Children must get the default back (POSIX_SPAWN_SETSIGDEF), and be
+ * spawned with a closefrom: descriptors that libcurl makes for itself (its wake-up
+ * pair, the resolver threads') are not close-on-exec.
  */
 #ifndef MH_NET_LOOP_H
 #define MH_NET_LOOP_H

@@ -137,27 +137,33 @@ static void free_items(struct item *items, size_t count)
 	free(items);
 }
 
-static bool is_blank(char c)
+/* The room was counted beforehand. */
+static void put(struct buf *out, const char *text, size_t len)
 {
-	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+	struct mh_err err;
+
+	if (buf_add(out, text, len, &err) != 0)
+		MH_BUG("canonical request is longer than its parts");
 }
 
 /* Trimmed, each run of blanks one space: a folded header reads as one line. */
 static void put_value(struct buf *out, const char *value)
 {
-	bool pending = false;
+	static const char blanks[] = " \t\r\n";
+	bool first = true;
 
-	while (is_blank(*value))
-		value++;
-	for (; *value; value++) {
-		if (is_blank(*value)) {
-			pending = true;
-			continue;
-		}
-		if (pending)
+	for (;;) {
+		size_t len;
+
+		value += strspn(value, blanks);
+		len = strcspn(value, blanks);
+		if (len == 0)
+			return;
+		if (!first)
 			buf_putc(out, ' ');
-		pending = false;
-		buf_putc(out, *value);
+		put(out, value, len);
+		first = false;
+		value += len;
 	}
 }
 
