@@ -76,13 +76,16 @@ static int fail_unsigned(struct s3_request *r)
 static int parse_claim(struct s3_request *r, const struct signed_request *s,
 		       struct sigv4_claim *ret)
 {
+	const char *authorization = s3_header(r, MHD_HTTP_HEADER_AUTHORIZATION);
 	struct mh_err err = MH_ERR_INIT;
 
+	if (authorization != NULL && !str_starts_with(authorization, "AWS4-HMAC-SHA256"))
+		return fail_unsigned(r);
 	if (sigv4_claim_parse(&s->request, ret, &err) == 0)
 		return 0;
 	if (err.cls == MH_E_NOTFOUND)
 		return fail_unsigned(r);
-	if (s3_header(r, MHD_HTTP_HEADER_AUTHORIZATION) != NULL)
+	if (authorization != NULL)
 		return s3_fail_text(r, "AuthorizationHeaderMalformed",
 				    "The authorization header is malformed: %s.",
 				    err.text);
