@@ -2,6 +2,12 @@
 #include "emulator/engine/engine.h"
 #include "emulator/engine/internal.h"
 
+#include <string.h>
+
+#define SUMMARY_MAX_BYTES 2048
+#define ID_MAX_BYTES      1500
+#define MESSAGE_MAX_BYTES 5000
+
 static int claim(struct op_ctx *ctx, const char *epoch, struct builtin_job *ret,
 		 bool *ret_found, struct mh_err *err)
 {
@@ -32,16 +38,32 @@ int engine_claim_builtin(struct op_ctx *ctx, const char *claim_epoch,
 		       : api_fail_internal(err, &e);
 }
 
+/* What workers tell was held against the API's limits when it came in; what the
+ * built-in ones tell (a commit message, say) is cut to them here. */
+static char *cut(const char *text, size_t max_bytes)
+{
+	return text ? mh_strndup(text, str_utf8_floor(text, strlen(text), max_bytes))
+		    : NULL;
+}
+
 static int finish(struct op_ctx *ctx, struct job *j, const struct builtin_result *result,
 		  struct mh_err *err)
 {
+	CLEAN(free) char *summary = cut(result->summary, SUMMARY_MAX_BYTES);
+	CLEAN(free)
+	char *revision_summary = cut(result->revision_summary, SUMMARY_MAX_BYTES);
+	CLEAN(free) char *external_id = cut(result->external_id, ID_MAX_BYTES);
+	CLEAN(free) char *revision_id = cut(result->revision_id, ID_MAX_BYTES);
+	CLEAN(free)
+	char *message = cut(result->message ? result->message : result->failure_type,
+			    MESSAGE_MAX_BYTES);
 	struct action_report report = {
-		.summary = result->summary,
-		.external_id = result->external_id,
+		.summary = summary,
+		.external_id = external_id,
 		.external_url = result->external_url,
 		.percent = -1,
-		.revision_id = result->revision_id,
-		.revision_summary = result->revision_summary,
+		.revision_id = revision_id,
+		.revision_summary = revision_summary,
 		.revision_url = result->revision_url,
 		.revision_created_ms = result->revision_created_ms,
 		.variables = result->variables,
@@ -54,9 +76,7 @@ static int finish(struct op_ctx *ctx, struct job *j, const struct builtin_result
 	    action_report(ctx, &w, &report, err) != 0)
 		return -1;
 	if (result->failure_type)
-		return action_fail(
-			ctx, &w, result->failure_type,
-			result->message ? result->message : result->failure_type, err);
+		return action_fail(ctx, &w, result->failure_type, message, err);
 	return action_succeed(ctx, &w, err);
 }
 

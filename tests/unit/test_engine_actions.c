@@ -397,6 +397,27 @@ static void built_in_result_moves_the_pipeline_on(void **state)
 	builtin_job_done(&job);
 }
 
+static void long_texts_of_built_in_work_are_cut_to_what_views_can_show(void **state)
+{
+	struct world *w = *state;
+	CLEAN(free) char *text = mh_alloc(9001);
+	struct builtin_result result = { .revision_id = "x",
+					 .summary = text,
+					 .revision_summary = text,
+					 .external_id = text };
+	struct builtin_job job = { 0 };
+
+	memset(text, 'x', 9000);
+	git_pipeline(w, "");
+	assert_true(claim(w, "life", &job));
+	finish(w, job.id, &result);
+	builtin_job_done(&job);
+	/* Each answer is held against the service model. */
+	call(w, "GetPipelineState", "{'name':'p'}");
+	call(w, "ListActionExecutions", "{'pipelineName':'p'}");
+	assert_int_equal(strlen(action_state(w, "p", "Source", "Git", "summary")), 2048);
+}
+
 static void built_in_failure_fails_the_action(void **state)
 {
 	struct world *w = *state;
@@ -462,6 +483,7 @@ int main(void)
 		T(deleted_type_fails_the_action_when_it_is_reached),
 		T(built_in_source_is_claimed_once_and_again_after_a_restart),
 		T(built_in_result_moves_the_pipeline_on),
+		T(long_texts_of_built_in_work_are_cut_to_what_views_can_show),
 		T(built_in_failure_fails_the_action),
 		T(built_in_work_for_a_deleted_pipeline_is_dropped),
 		T(commit_override_reaches_the_source),

@@ -325,6 +325,27 @@ static void parallel_executions_survive_an_update(void **state)
 	assert_string_equal(work(w, "Src"), e2);
 }
 
+/* Semantics E5. */
+static void state_is_empty_while_parallel_and_back_afterwards(void **state)
+{
+	struct world *w = *state;
+	const char *e1 = create_pipeline(w, "p", "SUPERSEDED");
+
+	work(w, "Src");
+	work(w, "Make");
+	work(w, "Ship");
+	update(w, "p", "QUEUED");
+	assert_string_equal(latest_in(w, "p", "Deploy"), e1);
+	update(w, "p", "PARALLEL");
+	assert_string_equal(latest_in(w, "p", "Deploy"), "");
+	assert_string_equal(action_state(w, "p", "Deploy", "D", "status"), "");
+	start(w, "p");
+	work(w, "Src");
+	update(w, "p", "SUPERSEDED");
+	assert_string_equal(latest_in(w, "p", "Deploy"), e1);
+	assert_string_equal(latest_in(w, "p", "Source"), e1);
+}
+
 static void execution_runs_under_the_version_it_started_with(void **state)
 {
 	struct world *w = *state;
@@ -389,6 +410,7 @@ int main(void)
 		T(update_cancels_who_waits_now_and_who_runs_later),
 		T(cancelled_execution_stays_cancelled_when_its_action_fails),
 		T(parallel_executions_survive_an_update),
+		T(state_is_empty_while_parallel_and_back_afterwards),
 		T(execution_runs_under_the_version_it_started_with),
 		T(delete_makes_its_jobs_unknown),
 	};

@@ -81,6 +81,18 @@ static const char stages[] = "[{'name':'Source','actions':[" ACTION("S1", "1", "
 										    "}]}"
 										    "]";
 
+/* Another structure for updates: a stage fewer, one by another name. */
+static const char other_stages[] = "[{'name':'Source','actions':[" ACTION(
+	"S1", "1", "Source",
+	"Src") ",'outputArtifacts':[{'name':'A'}],'namespace':'src'}]},"
+	       "{'name':'Compile','actions':[" ACTION(
+		       "B1", "1", "Build",
+		       "Make") ",'inputArtifacts':[{'name':'A'}],'configuration':{'"
+			       "Target':'#{src.v}'}}]},"
+			       "{'name':'Deploy','actions':[" ACTION(
+				       "D", "1", "Deploy",
+				       "Ship") ",'inputArtifacts':[{'name':'A'}]}]}]";
+
 static char *pick_name(struct play *p)
 {
 	return mh_format("p%u", dice(p, PIPELINES));
@@ -108,7 +120,8 @@ static void step_update(struct play *p)
 {
 	CLEAN(free) char *name = pick_name(p);
 
-	may_call(p, "UpdatePipeline", declare(name, modes[dice(p, 4)], stages));
+	may_call(p, "UpdatePipeline",
+		 declare(name, modes[dice(p, 4)], dice(p, 2) ? stages : other_stages));
 }
 
 static void step_delete(struct play *p)
