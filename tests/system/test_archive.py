@@ -108,15 +108,15 @@ class Box:
 
 
 def raw_zip(members, count=None, comment=b""):
-    """members: dicts with name, data, mode and, to lie, any of system, method, flags, crc, packed, size, and
-    local_name, offset. Python's zipfile would mend much of this."""
+    """members: dicts with name, data, mode and, to lie, any of system, method, flags, crc, packed, size, after
+    (bytes behind the compressed ones), local_name, offset. Python's zipfile would mend much of this."""
     body, directory = b"", b""
     for m in members:
         name, data = m["name"].encode("utf-8", "surrogateescape"), m.get("data", b"")
         packed, method = data, m.get("method", 0)
         if method == 8:
             c = zlib.compressobj(9, zlib.DEFLATED, -15)
-            packed = c.compress(data) + c.flush()
+            packed = c.compress(data) + c.flush() + m.get("after", b"")
         flags, crc = m.get("flags", 0), m.get("crc", zlib.crc32(data))
         packed_size, size = m.get("packed", len(packed)), m.get("size", len(data))
         local_name = m.get("local_name", m["name"]).encode("utf-8", "surrogateescape")
@@ -295,6 +295,7 @@ def contradicting_zips_are_refused():
         box.refuse("wrong checksum", raw_zip([a, file("b", b"x", crc=1)]), CORRUPT)
         box.refuse("shorter than it says", raw_zip([file("b", b"x" * 50, method=8, size=60)]), CORRUPT)
         box.refuse("longer than it says", raw_zip([file("b", b"x" * 50, method=8, size=40)]), CORRUPT)
+        box.refuse("bytes after the compressed ones", raw_zip([file("b", b"x" * 50, method=8, after=b"boo")]), CORRUPT)
         box.refuse("encrypted", raw_zip([file("b", flags=1)]), CORRUPT)
         box.refuse("unknown method", raw_zip([dict(b, name="b")]).replace(b"\0\0\0\0`tZ", b"\0\0\x63\0`tZ"), CORRUPT)
         box.refuse("directory with content", raw_zip([file("d/", b"x", mode=0o40755)]), CORRUPT)
@@ -644,7 +645,8 @@ def python_reads_our_archives():
             equal(z.getinfo("text").compress_type, zipfile.ZIP_DEFLATED)
         for format in ("tar", "tar.gz"):
             with tarfile.open(fileobj=io.BytesIO(packed_bytes(box, tree, format))) as t:
-                equal(sorted(t.getnames()), sorted(want), "names")
+                in_order = sorted(want, key=lambda name: [part.encode() for part in name.split("/")])
+                equal(t.getnames(), in_order, "names, each directory's in the order of their bytes")
                 equal(t.extractfile("größe/日本/名前 x").read(), b"unicode")
                 equal(t.getmember("bin-link").linkname, "bin")
 
