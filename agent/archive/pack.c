@@ -27,6 +27,7 @@ struct pack {
 	struct tree tree;
 	uint64_t content_bytes;
 	struct archive *archive;
+	char *block; /* READ_BLOCK bytes; owned by pack_archive() */
 	int out_fd;
 	uint64_t out_bytes;
 	crypto_hash_sha256_state hash;
@@ -317,11 +318,9 @@ static int out_open(struct pack *p, struct mh_err *err)
 static int write_content(struct pack *p, const struct node *n, const char *path, int fd,
 			 struct mh_err *err)
 {
-	CLEAN(free) char *block = mh_alloc(READ_BLOCK);
-
 	for (uint64_t left = n->size; left;) {
 		size_t want = left < READ_BLOCK ? (size_t)left : READ_BLOCK;
-		ssize_t got = read(fd, block, want);
+		ssize_t got = read(fd, p->block, want);
 
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -331,7 +330,7 @@ static int write_content(struct pack *p, const struct node *n, const char *path,
 			return mh_err_set(err, MH_E_SYS,
 					  "%s: it shrank while it was packed",
 					  NAME_SHOWN(path, strlen(path)));
-		if (archive_write_data(p->archive, block, (size_t)got) != got)
+		if (archive_write_data(p->archive, p->block, (size_t)got) != got)
 			return out_failed(p, path, err);
 		left -= (uint64_t)got;
 	}
@@ -415,7 +414,10 @@ int pack_archive(const struct pack_from *from, enum pack_format format, int out_
 		 const struct archive_limits *limits, struct pack_result *ret,
 		 struct mh_err *err)
 {
-	struct pack p = { .limits = limits, .format = format, .out_fd = out_fd };
+	CLEAN(free) char *block = mh_alloc(READ_BLOCK);
+	struct pack p = {
+		.limits = limits, .format = format, .block = block, .out_fd = out_fd
+	};
 	bool is_dir;
 	int rc;
 
