@@ -9,7 +9,7 @@ failed=0
 expect() {
 	name=$1 input=$2 want=$3
 	shift 3
-	got=$(printf "$input" | "$mill" "$@" 2>&1)
+	got=$(printf '%b' "$input" | "$mill" "$@" 2>&1)
 	if [ "$got" = "$want" ]; then
 		echo "ok   $name"
 	else
@@ -32,6 +32,16 @@ expect "ties in order" 'b a c\n' '1 lines, 3 words, 6 bytes
       1 a
       1 b
       1 c' --top 9
+expect "words of other scripts" 'größe größe 日本\n' '1 lines, 3 words, 23 bytes
+      2 größe' --top 1
+
+# More words than the table holds at first; every one twice, so that growing may lose none.
+many=$(awk 'BEGIN { for (i = 0; i < 5000; i++) print "w" i % 2500 }')
+expect "many words" "$many" '4999 lines, 5000 words, 27779 bytes
+      2 w0
+      2 w1' --top 2
+"$mill" --top x </dev/null >/dev/null 2>&1
+[ $? = 2 ] || { echo "FAIL a bad option is told from a bad file"; failed=1; }
 "$mill" /no/such/file >/dev/null 2>&1 && { echo "FAIL a missing file is an error"; failed=1; }
 [ "$failed" = 0 ] && echo "all tests passed"
 exit "$failed"
