@@ -25,7 +25,8 @@ struct entry {
  * The caller frees the array. */
 struct entry *table_top(const struct table *t, size_t limit, size_t *ret_count);
 
-/* Reads to the end; t may be NULL when words need not be kept. 0, or -1 on a read error. */
+/* Reads to the end; t may be NULL when words need not be kept. 0, or -1 on a read error.
+ */
 int mill(FILE *in, struct counts *c, struct table *t);
 
 #endif
