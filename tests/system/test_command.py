@@ -242,7 +242,7 @@ def a_result_that_is_no_plain_file_is_refused():
 @story
 def term_reaches_the_command_itself():
     with Jobs() as jobs:
-        job = jobs.start("command", {"command": "trap 'echo bye; exit 0' TERM; echo up; sleep 1000 & wait"})
+        job = jobs.start("command", {"command": "trap 'echo bye; exit 0' TERM; echo up; tail -f /dev/null & wait"})
         agent = job.connect()
         agent.receive_until(lambda m: m.get("step") == "run" or m["m"] == "state", "the start")
         from mh.programs import wait_for

@@ -196,7 +196,7 @@ def killing_the_shim_kills_the_job_and_frees_the_lock():
     need_root()  # without namespaces only the handler goes with it
     with Jobs() as jobs:
         marker = f"{jobs.root}-marker"
-        job = jobs.start("command", {"command": f"exec sh -c 'echo up; sleep 1000 & wait' {marker}"})
+        job = jobs.start("command", {"command": f"exec sh -c 'echo up; tail -f /dev/null & wait' {marker}"})
         wait_for(lambda: running(marker), what="the command")
         job.kill()
         wait_for(lambda: not running(marker), what="the command to go")
@@ -409,7 +409,7 @@ def a_cancelled_plugin_may_tidy_up():
 @story
 def cancelling_stops_the_archiver_at_once():
     with Jobs() as jobs:
-        stuck = jobs.script("stuck", "#!/bin/sh\nexec sleep 1000\n")
+        stuck = jobs.script("stuck", "#!/bin/sh\nexec tail -f /dev/null\n")
         job = jobs.start("ok", {"target": "x"}, {"Source": {"a": b"1"}}, archive_program=stuck)
         agent = job.connect()
         equal(agent.receive()["step"], "unpack")
@@ -431,7 +431,7 @@ def daemons_that_were_left_behind_are_killed():
     def tell(jobs):
         # A daemon leaves session and group behind; the marker finds it from outside.
         marker = f"{jobs.root}-marker"
-        script = f"setsid sh -c '(trap \"\" TERM; while :; do sleep 1000; done) & echo left' {marker} & wait"
+        script = f"setsid sh -c '(trap \"\" TERM; while :; do tail -f /dev/null; done) & echo left' {marker} & wait"
         job = jobs.start("command", {"command": script})
         equal(job.finish()["outcome"], "success")
         equal(running(marker), [])
@@ -450,7 +450,7 @@ def daemons_that_were_left_behind_are_killed():
 def the_whole_tree_dies_at_the_deadline():
     def tell(jobs):
         marker = f"{jobs.root}-marker"
-        inner = "trap \"\" TERM; while :; do sleep 1000; done"
+        inner = "trap \"\" TERM; while :; do tail -f /dev/null; done"
         script = f"sh -c '{inner}' {marker} & setsid sh -c '{inner}' {marker} & sh -c '{inner}' {marker}"
         job = jobs.start("command", {"command": script}, seconds=2, grace_ms=200)
         wait_for(lambda: len(running(marker)) >= 3, what="the tree")
