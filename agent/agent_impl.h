@@ -1,0 +1,156 @@
+/*
+ * The agent from within, for agent*.c alone.
+ *
+ * Every callback (an answer, a message, a timer) becomes an event of one job:
+ * agent_event() runs the table's handler, notes what the ledger must learn, does
+ * the local steps, and leaves the effects. Once a turn, agent_turn() commits what
+ * changed and only then carries the effects out; they may bring new events, so it
+ * goes on until nothing is left. Then it polls, and sets the one timer.
+ */
+#ifndef MH_AGENT_AGENT_IMPL_H
+#define MH_AGENT_AGENT_IMPL_H
+
+#include "agent/agent.h"
+#include "agent/cp_api.h"
+#include "agent/job.h"
+#include "agent/jobdir.h"
+#include "agent/ledger.h"
+#include "agent/poller.h"
+#include "agent/retry.h"
+#include "agent/s3.h"
+#include "agent/shim.h"
+#include "agent/transfer.h"
+#include "lib/net/loop.h"
+
+#define WANTED_MAX 8 /* questions of one handler that wait for an answer */
+
+/* What is under way for a job. */
+struct job_run {
+	struct agent *agent;
+	struct job *job;
+	size_t entry; /* index of its action entry; ENTRY_GONE when there is none now */
+	struct jobdata *data;
+	int bad_details; /* answers to GetJobDetails in a row that made no sense */
+	struct cp_call *call;
+	struct transfer *transfer;
+	struct shim *shim;
+	int dir_fd, lock_fd; /* -1: not open */
+	bool holds_slot, has_dirs;
+	int quota_taken; /* by its last retry */
+	int64_t adopt_at_ms; /* look at its lock again then (monotonic); 0: no need */
+
+	struct cp_call *watch_call; /* asking whether the action was abandoned */
+	int64_t watch_at_ms;
+	int64_t wanted[WANTED_MAX]; /* ids of the questions that wait */
+	size_t wanted_count;
+};
+#define ENTRY_GONE SIZE_MAX
+
+enum agent_mode {
+	MODE_RUN,
+	MODE_DRAIN, /* no new jobs; end when those there are are done */
+	MODE_CANCEL, /* the same, and they are asked to end */
+	MODE_HANDOVER, /* no new jobs; end when nothing is in flight, leave jobs running
+			*/
+};
+
+struct poll_call {
+	struct agent *agent;
+	size_t entry;
+	int batch;
+	bool failing; /* said so already */
+	struct cp_call *call;
+};
+
+struct agent {
+	const struct settings *settings;
+	struct agent_options options;
+	struct loop *loop;
+	struct http_client *http;
+	struct aws *aws;
+	struct cp *cp;
+	struct s3 *s3;
+	struct ledger *ledger;
+	struct jobdirs *dirs;
+	struct poller *poller;
+	struct retry_quota quota;
+	char boot_id[CLOCK_BOOT_ID_SIZE];
+	char *job_program;
+
+	char **entries; /* names of the action entries, as in the ledger */
+	struct poll_call *polls; /* one per entry */
+	struct job *jobs; /* all that are not freed yet */
+
+	uv_timer_t timer;
+	uv_signal_t signals[7];
+	size_t signal_count;
+
+	enum agent_mode mode;
+	int terms; /* TERM and INT received so far */
+	int64_t mode_ends_ms; /* monotonic: leave the rest then */
+	int64_t jobs_taken; /* acknowledged as ours in this life */
+	int64_t active_ms; /* monotonic: when there last was a job */
+	int64_t ledger_at_ms; /* the ledger refused; try again then; 0: all is well */
+	int ledger_failures;
+	int64_t pruned_ms;
+	bool watch_denied; /* ListActionExecutions is not ours to call */
+	int64_t disk_at_ms; /* when to look for free space again; 0: now */
+	bool disk_full;
+	bool stopped;
+	int exit_code;
+	uint64_t ended[JOB_END_COUNT]; /* jobs by how they were closed */
+	uint64_t doubts_kept; /* in doubt, and taken as ours by policy */
+};
+
+/* agent.c */
+void agent_event(struct agent *a, struct job *job, const struct job_event *ev);
+void agent_simple_event(struct agent *a, struct job *job, enum job_event_type type);
+void agent_fail_job(struct agent *a, struct job *job, const char *failure,
+		    const char *text);
+struct job *agent_add_job(struct agent *a, const struct job_record *take_record,
+			  size_t entry);
+struct job *agent_find_job(struct agent *a, const char *id);
+const struct action_settings *agent_action(const struct agent *a, const struct job *job);
+void agent_turn(void *ctx);
+void agent_stop(struct agent *a, int exit_code);
+
+/* agent_log.c: what is said about jobs. */
+void agent_log_change(struct agent *a, struct job *job, enum job_state before,
+		      const struct job_event *ev);
+void agent_log_dump(struct agent *a);
+
+/* agent_effects.c */
+void agent_prepare(struct agent *a, struct job *job);
+void agent_carry_out(struct agent *a, struct job *job, unsigned effects);
+
+/* agent_shim.c: processes */
+void agent_spawn(struct agent *a, struct job *job);
+void agent_adopt(struct agent *a, struct job *job);
+void agent_ask_shim_to_stop(struct job *job);
+void agent_read_result(struct agent *a, struct job *job);
+
+/* agent_clean.c: what is left of jobs */
+void agent_clean(struct agent *a, struct job *job);
+int agent_sweep(struct agent *a, struct mh_err *err) MH_MUST_CHECK;
+void agent_release_run(struct job_run *run);
+
+/* agent_poll.c */
+void agent_poll(void *ctx, size_t entry, int batch);
+bool agent_may_poll(struct agent *a);
+
+/* agent_recover.c */
+int agent_recover(struct agent *a, struct mh_err *err) MH_MUST_CHECK;
+
+/* agent_watch.c: abandoned actions */
+int64_t agent_watch(struct agent *a, struct job *job, int64_t now_ms);
+void agent_wanted(struct agent *a, struct job *job, int64_t id);
+
+/* agent_life.c: signals, and when it is over */
+int agent_start_signals(struct agent *a, struct mh_err *err) MH_MUST_CHECK;
+void agent_stop_signals(struct agent *a);
+/* Ends the loop when there is nothing left to stay for; answers when to look again. */
+int64_t agent_judge_life(struct agent *a, int64_t now_ms);
+bool agent_takes_jobs(const struct agent *a);
+bool agent_is_live(const struct job *job);
+
+#endif

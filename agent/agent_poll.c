@@ -1,0 +1,197 @@
+/* Polling for jobs, and what is done with those that are offered. */
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/agent_impl.h"
+#include "lib/base/json.h"
+#include "lib/base/log.h"
+#include "lib/base/macros.h"
+
+#define DISK_LOOK_MS  10000 /* while there is too little space */
+#define DISK_FRESH_MS 1000
+
+/* A name from outside into a field of the record, cut at a character. */
+static void copy_name(char *to, size_t size, const char *from)
+{
+	size_t len = str_utf8_floor(from, strlen(from), size - 1);
+
+	memcpy(to, from, len);
+	to[len] = '\0';
+}
+
+static void take_offer(struct agent *a, const struct poll_call *p, struct cp_offer *offer,
+		       const struct cp_answer *answer)
+{
+	struct job_record rec = { .n = ledger_next_n(a->ledger),
+				  .state = JOB_OFFERED,
+				  .entry = mh_strdup(a->entries[p->entry]),
+				  .offered_ms = answer->sent_wall_ms };
+	const struct jobdata *d = offer->data;
+	struct job *job;
+
+	copy_name(rec.id, sizeof(rec.id), offer->id);
+	copy_name(rec.nonce, sizeof(rec.nonce), offer->nonce);
+	copy_name(rec.pipeline, sizeof(rec.pipeline), d->pipeline);
+	copy_name(rec.stage, sizeof(rec.stage), d->stage);
+	copy_name(rec.action, sizeof(rec.action), d->action);
+	copy_name(rec.execution_id, sizeof(rec.execution_id), d->execution_id);
+	copy_name(rec.action_execution_id, sizeof(rec.action_execution_id),
+		  d->action_execution_id);
+	job = agent_add_job(a, &rec, p->entry);
+	job->offered_mono_ms = answer->sent_mono_ms;
+	job->run->data = STEAL_PTR(offer->data);
+	agent_simple_event(a, job, JOB_EV_ADMIT);
+}
+
+/* Handed out again although we have it: only an acknowledgement that never
+ * arrived explains that. While one is under way its answer will tell. */
+static void take_reoffer(struct agent *a, struct job *job, struct cp_offer *offer,
+			 const struct cp_answer *answer)
+{
+	bool unanswered = job->rec.state == JOB_ACKING || job->rec.state == JOB_IN_DOUBT;
+
+	if (!unanswered || job->run->call) {
+		log_event(LOG_LEVEL_DEBUG, "job.offered_twice",
+			  "offered again, and ignored", LOG_S("job", job->rec.id),
+			  LOG_I("n", job->rec.n), LOG_END);
+		return;
+	}
+	jobdata_free(job->run->data);
+	job->run->data = STEAL_PTR(offer->data);
+	agent_event(a, job,
+		    &(struct job_event){ .type = JOB_EV_REOFFER,
+					 .asked_ms = -1,
+					 .text = offer->nonce,
+					 .offered_ms = answer->sent_wall_ms,
+					 .offered_mono_ms = answer->sent_mono_ms });
+}
+
+static void judge_offer(struct agent *a, const struct poll_call *p,
+			struct cp_offer *offer, const struct cp_answer *answer)
+{
+	struct job *known = agent_find_job(a, offer->id);
+	struct mh_err err = MH_ERR_INIT;
+	bool was_ours = false;
+
+	if (known) {
+		take_reoffer(a, known, offer, answer);
+		return;
+	}
+	if (!agent_takes_jobs(a)) {
+		log_event(LOG_LEVEL_INFO, "job.declined",
+			  "offered while the agent takes no more jobs; it will be "
+			  "offered again",
+			  LOG_S("job", offer->id), LOG_END);
+		return;
+	}
+	if (ledger_was_ours(a->ledger, offer->id, &was_ours, &err) != 0 || was_ours) {
+		log_event(LOG_LEVEL_WARN, "job.offered_twice",
+			  was_ours ? "a job that is over for us is offered again, and "
+				     "ignored"
+				   : "a job is not taken",
+			  LOG_S("job", offer->id), LOG_S("error", err.text), LOG_END);
+		return;
+	}
+	take_offer(a, p, offer, answer);
+}
+
+/* --- answers -------------------------------------------------------------------------
+ */
+
+static void poll_failed(struct agent *a, struct poll_call *p,
+			const struct cp_answer *answer, const struct mh_err *err)
+{
+	struct poller_failure f = { .throttled = answer->result == CP_THROTTLED,
+				    .asked_ms = answer->asked_ms };
+	int64_t delay = poller_failed(a->poller, p->entry, &f, clock_mono_ms());
+
+	/* Once, not at every try: an endpoint may be away for days. */
+	log_event(p->failing ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN, "poll.failed",
+		  "polling failed; tried again later",
+		  LOG_S("entry", a->entries[p->entry]),
+		  LOG_S("result", cp_result_name(answer->result)), LOG_ERR(err),
+		  LOG_I("retry_ms", delay), LOG_S("request_id", answer->request_id),
+		  LOG_END);
+	p->failing = true;
+}
+
+static void poll_succeeded(struct agent *a, struct poll_call *p, size_t offers,
+			   size_t bad, const struct mh_err *why)
+{
+	poller_answered(a->poller, p->entry, (int)offers, clock_mono_ms());
+	if (p->failing)
+		log_event(LOG_LEVEL_INFO, "poll.recovered", "polling works again",
+			  LOG_S("entry", a->entries[p->entry]), LOG_END);
+	p->failing = false;
+	if (bad > 0)
+		log_event(LOG_LEVEL_WARN, "poll.bad_job",
+			  "offered jobs that make no sense were left alone",
+			  LOG_S("entry", a->entries[p->entry]),
+			  LOG_I("jobs", (int64_t)bad), LOG_ERR(why), LOG_END);
+}
+
+static void on_poll(void *ctx, const struct cp_answer *answer)
+{
+	struct poll_call *p = ctx;
+	struct agent *a = p->agent;
+	const struct action_settings *want = settings_action(a->settings, p->entry);
+	CLEAN(free)
+	struct cp_offer *offers = mh_alloc((size_t)p->batch * sizeof(*offers));
+	struct mh_err err = answer->err, why = MH_ERR_INIT;
+	size_t count = 0, bad = 0;
+
+	p->call = NULL;
+	if (answer->result != CP_OK ||
+	    cp_read_offers(answer->body, want, (size_t)p->batch, clock_mono_ms(), offers,
+			   &count, &bad, &why, &err) != 0) {
+		poll_failed(a, p, answer, &err);
+		return;
+	}
+	poll_succeeded(a, p, count, bad, &why);
+	for (size_t i = 0; i < count; i++) {
+		judge_offer(a, p, &offers[i], answer);
+		jobdata_free(offers[i].data);
+	}
+}
+
+void agent_poll(void *ctx, size_t entry, int batch)
+{
+	struct agent *a = ctx;
+	struct poll_call *p = &a->polls[entry];
+	CLEAN(json)
+	struct json_object *body = cp_poll_body(settings_action(a->settings, entry),
+						batch);
+
+	p->batch = batch;
+	p->call = cp_send(a->cp, &cp_op_poll, body, on_poll, p);
+}
+
+/* --- whether to ----------------------------------------------------------------------
+ */
+
+static bool has_space(struct agent *a)
+{
+	int64_t now = clock_mono_ms(), bytes = 0;
+	struct mh_err err = MH_ERR_INIT;
+	bool was_full = a->disk_full;
+
+	if (now < a->disk_at_ms)
+		return !a->disk_full;
+	/* What cannot be asked is not the reason to stop working. */
+	a->disk_full = jobdirs_free_bytes(a->dirs, &bytes, &err) == 0 &&
+		       bytes < a->settings->min_free_bytes;
+	a->disk_at_ms = now + (a->disk_full ? DISK_LOOK_MS : DISK_FRESH_MS);
+	if (a->disk_full && !was_full)
+		log_event(LOG_LEVEL_ERROR, "disk.low",
+			  "too little free space to take jobs (min_free)",
+			  LOG_I("free_bytes", bytes),
+			  LOG_I("min_free", a->settings->min_free_bytes), LOG_END);
+	if (!a->disk_full && was_full)
+		log_event(LOG_LEVEL_INFO, "disk.ok", "there is space again", LOG_END);
+	return !a->disk_full;
+}
+
+bool agent_may_poll(struct agent *a)
+{
+	return agent_takes_jobs(a) && !a->ledger_failures && has_space(a);
+}

@@ -1,0 +1,222 @@
+/* The processes of jobs: starting a shim, finding one again, and what it says. */
+#include <string.h>
+
+#include "agent/agent_impl.h"
+#include "agent/recover.h"
+#include "agent/spec.h"
+#include "lib/base/fsio.h"
+#include "lib/base/json.h"
+#include "lib/base/log.h"
+#include "lib/base/macros.h"
+
+#define RESULT_MAX_BYTES (1 << 20)
+#define LOOK_AGAIN_MS    200 /* at a lock whose holder could not be named */
+#define LOOK_ERROR_MS    2000
+
+/* --- messages --------------------------------------------------------------------------
+ */
+
+static void on_message(void *ctx, struct json_object *doc)
+{
+	struct job *job = ctx;
+	const char *what = json_opt_str(doc, "m", "");
+
+	if (strcmp(what, "wanted") == 0)
+		agent_wanted(job->run->agent, job, json_opt_i64(doc, "id", 0));
+	else if (strcmp(what, "state") == 0)
+		log_event(LOG_LEVEL_DEBUG, "job.step", json_opt_str(doc, "step", ""),
+			  LOG_I("n", job->rec.n), LOG_END);
+	else if (strcmp(what, "progress") == 0)
+		log_event(LOG_LEVEL_DEBUG, "job.progress",
+			  json_opt_str(doc, "summary", ""), LOG_I("n", job->rec.n),
+			  LOG_I("percent", json_opt_i64(doc, "percent", -1)), LOG_END);
+	/* Anything else comes from a newer shim, and can wait for a newer agent. */
+}
+
+static void on_ended(void *ctx)
+{
+	struct job *job = ctx;
+
+	shim_free(STEAL_PTR(job->run->shim));
+	/* The end of the process is the wake-up, the lock is the truth. */
+	agent_adopt(job->run->agent, job);
+}
+
+void agent_ask_shim_to_stop(struct job *job)
+{
+	CLEAN(json) struct json_object *doc = json_object_new_object();
+
+	json_put_str(doc, "m", "cancel");
+	json_put_str(doc, "reason", job->cancel_reason);
+	if (!job->run->shim || !shim_send(job->run->shim, doc))
+		log_event(LOG_LEVEL_WARN, "job.not_cancelled",
+			  "the job's shim could not be told to cancel",
+			  LOG_I("n", job->rec.n), LOG_END);
+}
+
+/* --- results
+ * ----------------------------------------------------------------------------- */
+
+static int read_outcome(struct agent *a, struct job *job, struct outcome *ret,
+			struct mh_err *err)
+{
+	CLEAN(buf) struct buf text = BUF_INIT(RESULT_MAX_BYTES);
+	const struct action_settings *action = agent_action(a, job);
+	const struct jobdata *data = job->run->data;
+	const char *names[JOBDATA_ARTIFACTS_MAX];
+	struct outcome_expect expect = { .outputs_min = JOBDATA_ARTIFACTS_MAX };
+
+	/* After a restart of the agent the job's data are not here; the names are
+	 * then held against them when the outputs are stored. */
+	for (size_t i = 0; data && i < data->output_count; i++)
+		names[i] = data->outputs[i].name;
+	expect.outputs = data ? names : NULL;
+	expect.output_count = data ? data->output_count : 0;
+	if (action && action->outputs.set)
+		expect.outputs_min = action->outputs.min;
+	if (jobdir_result(job->run->dir_fd, &text, err) != 0)
+		return -1;
+	return outcome_from_result(buf_text(&text), text.len, &expect, ret, err);
+}
+
+void agent_read_result(struct agent *a, struct job *job)
+{
+	CLEAN(outcome) struct outcome o = { 0 };
+	struct mh_err err = MH_ERR_INIT;
+
+	if (read_outcome(a, job, &o, &err) != 0) {
+		log_event(LOG_LEVEL_WARN, "job.no_result",
+			  "the job's shim left no result", LOG_S("job", job->rec.id),
+			  LOG_I("n", job->rec.n), LOG_ERR(&err), LOG_END);
+		agent_simple_event(a, job, JOB_EV_VANISHED);
+		return;
+	}
+	if (*o.note)
+		log_event(LOG_LEVEL_WARN, "job.result_changed", o.note,
+			  LOG_S("job", job->rec.id), LOG_I("n", job->rec.n), LOG_END);
+	agent_event(a, job,
+		    &(struct job_event){ .type = JOB_EV_ENDED,
+					 .asked_ms = -1,
+					 .text = "",
+					 .take_outcome = &o });
+}
+
+/* --- starting and finding
+ * ------------------------------------------------------------------ */
+
+static struct shim_events events_for(struct job *job)
+{
+	return (struct shim_events){ .message = on_message,
+				     .ended = on_ended,
+				     .ctx = job };
+}
+
+void agent_spawn(struct agent *a, struct job *job)
+{
+	struct job_run *run = job->run;
+	CLEAN(free) char *work = jobdir_work_path(a->dirs, job->rec.n);
+	struct spec_input in = { .settings = a->settings,
+				 .action = agent_action(a, job),
+				 .data = run->data,
+				 .job_id = job->rec.id,
+				 .n = job->rec.n,
+				 .deadline_ms = job->rec.deadline_ms,
+				 .work_dir = work };
+	CLEAN(json) struct json_object *spec = spec_build(&in);
+	struct shim_start start = { .loop = a->loop,
+				    .program = a->job_program,
+				    .spec = json_text(spec),
+				    .dir_fd = run->dir_fd };
+	struct shim_events events = events_for(job);
+	struct mh_err err = MH_ERR_INIT;
+
+	if (shim_start(&start, &events, &run->shim, &err) != 0) {
+		(void)mh_err_wrap(&err, "the job could not be started");
+		agent_fail_job(a, job, FAIL_SYSTEM, err.text);
+		return;
+	}
+	log_event(LOG_LEVEL_INFO, "job.started", "started", LOG_S("job", job->rec.id),
+		  LOG_I("n", job->rec.n), LOG_S("entry", job->rec.entry),
+		  LOG_S("plugin", in.action->plugin), LOG_I("pid", shim_pid(run->shim)),
+		  LOG_END);
+}
+
+/* Looks at the lock. NOTFOUND when the job has no directory. */
+static int look(struct agent *a, struct job *job, pid_t *ret_holder, struct mh_err *err)
+{
+	struct job_run *run = job->run;
+
+	if (run->dir_fd < 0 && jobdir_open(a->dirs, job->rec.n, &run->dir_fd, err) != 0)
+		return -1;
+	run->has_dirs = true;
+	if (run->lock_fd >= 0)
+		(void)close(run->lock_fd); /* two would undo each other (POSIX) */
+	run->lock_fd = -1;
+	return jobdir_lock(run->dir_fd, &run->lock_fd, ret_holder, err);
+}
+
+static void look_again(struct job *job, int64_t in_ms)
+{
+	job->run->adopt_at_ms = clock_mono_ms() + in_ms;
+}
+
+static void adopt_holder(struct agent *a, struct job *job, pid_t holder)
+{
+	struct shim_events events = events_for(job);
+	struct mh_err err = MH_ERR_INIT;
+	pid_t now = 0;
+
+	if (holder < 0 || shim_adopt(a->loop, job->run->dir_fd, holder, &events,
+				     &job->run->shim, &err) != 0) {
+		look_again(job, LOOK_AGAIN_MS);
+		return;
+	}
+	/* The pid was looked up before the process was pinned: is it still its lock? */
+	if (fs_lock_holder(job->run->lock_fd, &now, &err) != 0 || now != holder) {
+		shim_free(STEAL_PTR(job->run->shim));
+		look_again(job, LOOK_AGAIN_MS);
+		return;
+	}
+	log_event(LOG_LEVEL_INFO, "job.adopted", "found running, and goes on",
+		  LOG_S("job", job->rec.id), LOG_I("n", job->rec.n),
+		  LOG_S("entry", job->rec.entry), LOG_I("pid", holder), LOG_END);
+	if (job->cancelled)
+		agent_ask_shim_to_stop(job);
+}
+
+void agent_adopt(struct agent *a, struct job *job)
+{
+	struct recover_facts facts = { .dir_there = true };
+	struct mh_err err = MH_ERR_INIT;
+	pid_t holder = 0;
+
+	if (job->rec.state != JOB_STARTED || job->run->shim)
+		return;
+	if (look(a, job, &holder, &err) != 0) {
+		if (err.cls != MH_E_NOTFOUND) {
+			log_event(LOG_LEVEL_ERROR, "job.unknown_fate",
+				  "whether a job still runs cannot be told now; looking "
+				  "again",
+				  LOG_I("n", job->rec.n), LOG_ERR(&err), LOG_END);
+			look_again(job, LOOK_ERROR_MS);
+			return;
+		}
+		facts.dir_there = false;
+	}
+	facts.lock_held = holder != 0;
+	if (facts.dir_there && !facts.lock_held)
+		jobdir_drop_socket(job->run->dir_fd);
+	/* Whether there is a result is told by reading it. */
+	facts.result_there = facts.dir_there;
+	switch (recover_decide(JOB_STARTED, &facts)) {
+	case RECOVER_ADOPT:
+		adopt_holder(a, job, holder);
+		return;
+	case RECOVER_TAKE_RESULT:
+		agent_read_result(a, job);
+		return;
+	default:
+		agent_simple_event(a, job, JOB_EV_VANISHED);
+		return;
+	}
+}

@@ -1,0 +1,303 @@
+#include "agent/jobdir.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include "lib/base/fsio.h"
+#include "lib/base/log.h"
+#include "lib/base/macros.h"
+#include "lib/base/str.h"
+
+#define NAME_SIZE 24
+
+struct jobdirs {
+	struct loop *loop;
+	int jobs_fd, work_fd;
+	char *work_path;
+	unsigned removing;
+};
+
+static void name_of(int64_t n, char ret[NAME_SIZE])
+{
+	(void)snprintf(ret, NAME_SIZE, "%lld", (long long)n);
+}
+
+int jobdirs_open(const char *state_dir, const char *work_dir, struct loop *loop,
+		 struct jobdirs **ret, struct mh_err *err)
+{
+	CLEAN(free) char *jobs = mh_format("%s/jobs", state_dir);
+	CLEAN(fd) int jobs_fd = -1;
+	CLEAN(fd) int work_fd = -1;
+	struct jobdirs *dirs;
+
+	/* A handler that runs as another user passes through the work directory to
+	 * its own, and sees nothing else in it. */
+	if (fs_mkdir_p(jobs, 0700, err) != 0 || fs_mkdir_p(work_dir, 0711, err) != 0 ||
+	    fs_open_dir(AT_FDCWD, jobs, &jobs_fd, err) != 0 ||
+	    fs_open_dir(AT_FDCWD, work_dir, &work_fd, err) != 0)
+		return -1;
+	dirs = mh_alloc(sizeof(*dirs));
+	*dirs = (struct jobdirs){ .loop = loop,
+				  .jobs_fd = STEAL_FD(jobs_fd),
+				  .work_fd = STEAL_FD(work_fd),
+				  .work_path = mh_strdup(work_dir) };
+	*ret = dirs;
+	return 0;
+}
+
+void jobdirs_close(struct jobdirs *dirs)
+{
+	if (!dirs)
+		return;
+	MH_ASSERT(dirs->removing == 0);
+	(void)close(dirs->jobs_fd); /* directories: nothing to lose */
+	(void)close(dirs->work_fd);
+	free(dirs->work_path);
+	free(dirs);
+}
+
+/* --- one job's ------------------------------------------------------------------- */
+
+static int make_in(int parent, const char *name, const char *const *children, int *ret_fd,
+		   struct mh_err *err)
+{
+	CLEAN(fd) int fd = -1;
+
+	if (fs_remove_tree_at(parent, name, err) != 0)
+		return -1;
+	if (mkdirat(parent, name, 0700) != 0)
+		return mh_err_sys(err, "make directory %s", name);
+	if (fs_open_dir(parent, name, &fd, err) != 0)
+		return -1;
+	for (; *children; children++) {
+		if (mkdirat(fd, *children, 0700) != 0)
+			return mh_err_sys(err, "make directory %s/%s", name, *children);
+	}
+	*ret_fd = STEAL_FD(fd);
+	return 0;
+}
+
+int jobdir_make(struct jobdirs *dirs, int64_t n, int *ret_fd, struct mh_err *err)
+{
+	static const char *const job_dirs[] = { "fetch", "store", NULL };
+	static const char *const work_dirs[] = { "in", "out", "tmp", NULL };
+	char name[NAME_SIZE];
+	CLEAN(fd) int work_fd = -1;
+	CLEAN(fd) int fd = -1;
+	CLEAN(fd) int lock_fd = -1;
+
+	name_of(n, name);
+	if (make_in(dirs->work_fd, name, work_dirs, &work_fd, err) != 0)
+		return mh_err_wrap(err, "%s", dirs->work_path);
+	if (make_in(dirs->jobs_fd, name, job_dirs, &fd, err) != 0)
+		return mh_err_wrap(err, "jobs");
+	lock_fd = openat(fd, "lock", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+			 0600);
+	if (lock_fd < 0)
+		return mh_err_sys(err, "make jobs/%s/lock", name);
+	*ret_fd = STEAL_FD(fd);
+	return 0;
+}
+
+int jobdir_open(struct jobdirs *dirs, int64_t n, int *ret_fd, struct mh_err *err)
+{
+	char name[NAME_SIZE];
+	int fd;
+
+	name_of(n, name);
+	fd = openat(dirs->jobs_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 && errno == ENOENT)
+		return mh_err_set(err, MH_E_NOTFOUND, "jobs/%s is not there", name);
+	if (fd < 0)
+		return mh_err_sys(err, "open jobs/%s", name);
+	*ret_fd = fd;
+	return 0;
+}
+
+char *jobdir_work_path(const struct jobdirs *dirs, int64_t n)
+{
+	return mh_format("%s/%lld", dirs->work_path, (long long)n);
+}
+
+int jobdir_lock(int dir_fd, int *ret_lock_fd, pid_t *ret_holder, struct mh_err *err)
+{
+	CLEAN(fd)
+	int fd = openat(dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	pid_t holder = 0;
+	bool got;
+
+	if (fd < 0)
+		return mh_err_sys(err, "open lock");
+	if (fs_lock(fd, &got, err) != 0)
+		return -1;
+	if (!got) {
+		if (fs_lock_holder(fd, &holder, err) != 0)
+			return -1;
+		/* Gone in between: the caller looks again, as with one it cannot name. */
+		if (holder <= 0)
+			holder = -1;
+	}
+	*ret_holder = holder;
+	*ret_lock_fd = STEAL_FD(fd);
+	return 0;
+}
+
+int jobdir_result(int dir_fd, struct buf *ret, struct mh_err *err)
+{
+	CLEAN(fd)
+	int fd = openat(dir_fd, "result.json", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0 && errno == ENOENT)
+		return mh_err_set(err, MH_E_NOTFOUND, "there is no result.json");
+	if (fd < 0)
+		return mh_err_sys(err, "open result.json");
+	return fs_read_fd(fd, ret, err);
+}
+
+void jobdir_drop_socket(int dir_fd)
+{
+	(void)unlinkat(dir_fd, "socket",
+		       0); /* a name without meaning; goes with the rest */
+}
+
+/* --- removing ------------------------------------------------------------------------
+ */
+
+struct removal {
+	uv_work_t work;
+	struct jobdirs *dirs;
+	char name[NAME_SIZE];
+	bool archives_only;
+	bool failed;
+	struct mh_err err;
+};
+
+static int remove_archives(const struct removal *r, struct mh_err *err)
+{
+	CLEAN(fd)
+	int fd = openat(r->dirs->jobs_fd, r->name,
+			O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : mh_err_sys(err, "open jobs/%s", r->name);
+	if (fs_remove_tree_at(fd, "fetch", err) != 0 ||
+	    fs_remove_tree_at(fd, "store", err) != 0)
+		return -1;
+	return 0;
+}
+
+/* In a thread of the pool: system calls on descriptors that stay open, and the
+ * removal itself; nothing else is touched. */
+static void remove_in_thread(uv_work_t *work)
+{
+	struct removal *r = work->data;
+
+	if (r->archives_only) {
+		r->failed = remove_archives(r, &r->err) != 0;
+		return;
+	}
+	/* The work directory first: what is left is found by the other one's name. */
+	r->failed = fs_remove_tree_at(r->dirs->work_fd, r->name, &r->err) != 0 ||
+		    fs_remove_tree_at(r->dirs->jobs_fd, r->name, &r->err) != 0;
+}
+
+static void removed(uv_work_t *work, int status)
+{
+	struct removal *r = work->data;
+
+	(void)status; /* nothing is ever cancelled */
+	r->dirs->removing--;
+	if (r->failed)
+		log_event(LOG_LEVEL_WARN, "job.not_removed",
+			  "a job's directories could not be removed; tried again at the "
+			  "next start",
+			  LOG_S("n", r->name), LOG_ERR(&r->err), LOG_END);
+	free(r);
+}
+
+static void queue_removal(struct jobdirs *dirs, int64_t n, bool archives_only)
+{
+	struct removal *r = mh_alloc(sizeof(*r));
+
+	r->work.data = r;
+	r->dirs = dirs;
+	r->archives_only = archives_only;
+	name_of(n, r->name);
+	dirs->removing++;
+	if (uv_queue_work(loop_uv(dirs->loop), &r->work, remove_in_thread, removed) != 0)
+		MH_BUG("uv_queue_work"); /* fails for a missing callback alone */
+}
+
+void jobdir_remove(struct jobdirs *dirs, int64_t n)
+{
+	queue_removal(dirs, n, false);
+}
+
+void jobdir_remove_archives(struct jobdirs *dirs, int64_t n)
+{
+	queue_removal(dirs, n, true);
+}
+
+bool jobdirs_busy(const struct jobdirs *dirs)
+{
+	return dirs->removing > 0;
+}
+
+static int sweep_one(struct jobdirs *dirs, int parent, bool (*keep)(void *ctx, int64_t n),
+		     void *ctx, struct mh_err *err)
+{
+	struct mh_err ignored;
+	struct dirent *entry;
+	int64_t n;
+	DIR *dir;
+	int fd = openat(parent, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	dir = fd >= 0 ? fdopendir(fd) : NULL;
+	if (!dir) {
+		(void)mh_err_sys(err, "read a job directory");
+		if (fd >= 0)
+			(void)close(fd); /* nothing was done with it */
+		return -1;
+	}
+	while ((entry = readdir(dir)) != NULL) {
+		if (str_to_i64(entry->d_name, 1, INT64_MAX, "name", &n, &ignored) == 0 &&
+		    !keep(ctx, n))
+			jobdir_remove(dirs, n);
+	}
+	(void)closedir(dir); /* only read */
+	return 0;
+}
+
+int jobdirs_sweep(struct jobdirs *dirs, bool (*keep)(void *ctx, int64_t n), void *ctx,
+		  struct mh_err *err)
+{
+	if (sweep_one(dirs, dirs->jobs_fd, keep, ctx, err) != 0)
+		return -1;
+	return sweep_one(dirs, dirs->work_fd, keep, ctx, err);
+}
+
+int jobdirs_free_bytes(const struct jobdirs *dirs, int64_t *ret, struct mh_err *err)
+{
+	const int fds[] = { dirs->jobs_fd, dirs->work_fd };
+	int64_t least = INT64_MAX;
+
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+		struct statvfs st;
+		int64_t bytes;
+
+		if (fstatvfs(fds[i], &st) != 0)
+			return mh_err_sys(err, "look for free space");
+		if (__builtin_mul_overflow((int64_t)st.f_bavail, (int64_t)st.f_frsize,
+					   &bytes))
+			bytes = INT64_MAX;
+		if (bytes < least)
+			least = bytes;
+	}
+	*ret = least;
+	return 0;
+}

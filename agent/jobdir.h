@@ -1,0 +1,69 @@
+/*
+ * The directories of jobs (docs/architecture.md): <state>/jobs/<n>/ for lock,
+ * socket, log, result and archives, 0700; <work>/<n>/{in,out,tmp} for the
+ * handler. n is the ledger's own number: a job's id is data, never a path.
+ *
+ *	jobdirs_open(state_dir, work_dir, loop, &dirs, &err);
+ *	jobdir_make(dirs, n, &dir_fd, &err);      what was left of n goes first
+ *	jobdir_lock(dir_fd, &lock_fd, &holder, &err);
+ *	jobdir_remove(dirs, n);                   in the background
+ *	jobdirs_close(dirs);
+ */
+#ifndef MH_AGENT_JOBDIR_H
+#define MH_AGENT_JOBDIR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/err.h"
+#include "lib/net/loop.h"
+
+struct jobdirs;
+
+int jobdirs_open(const char *state_dir, const char *work_dir, struct loop *loop,
+		 struct jobdirs **ret, struct mh_err *err) MH_MUST_CHECK;
+/* Only when jobdirs_busy() is false. */
+void jobdirs_close(struct jobdirs *dirs);
+
+/* Empty directories for n; *ret_fd is <state>/jobs/<n>. */
+int jobdir_make(struct jobdirs *dirs, int64_t n, int *ret_fd,
+		struct mh_err *err) MH_MUST_CHECK;
+/* NOTFOUND when there is none. */
+int jobdir_open(struct jobdirs *dirs, int64_t n, int *ret_fd,
+		struct mh_err *err) MH_MUST_CHECK;
+/* "<work>/<n>"; the caller frees it. */
+char *jobdir_work_path(const struct jobdirs *dirs, int64_t n) MH_MUST_CHECK;
+
+/* Takes the job's lock: *ret_holder is 0, and no shim can begin any more as long
+ * as *ret_lock_fd is open; or it is the pid of the shim that holds it (-1 when it
+ * cannot be named), and the descriptor serves to look again. A process must not
+ * close another descriptor of the same lock meanwhile (POSIX record locks). */
+int jobdir_lock(int dir_fd, int *ret_lock_fd, pid_t *ret_holder,
+		struct mh_err *err) MH_MUST_CHECK;
+
+/* result.json. NOTFOUND when there is none. What the agent keeps of it goes into the
+ * ledger, durably, so it need not be synced itself while an agent lives. */
+int jobdir_result(int dir_fd, struct buf *ret, struct mh_err *err) MH_MUST_CHECK;
+
+/* Takes the socket of a shim that is gone away. */
+void jobdir_drop_socket(int dir_fd);
+
+/* Removes both directories of n, in a thread of libuv's pool: a work directory
+ * may hold a hundred thousand files. What a crash leaves, jobdirs_sweep() finds. */
+void jobdir_remove(struct jobdirs *dirs, int64_t n);
+/* Removes the archives alone (a failed job's log, result and work directory stay
+ * for people to look at). */
+void jobdir_remove_archives(struct jobdirs *dirs, int64_t n);
+bool jobdirs_busy(const struct jobdirs *dirs);
+
+/* Removes the directories of every number that keep() does not want. */
+int jobdirs_sweep(struct jobdirs *dirs, bool (*keep)(void *ctx, int64_t n), void *ctx,
+		  struct mh_err *err) MH_MUST_CHECK;
+
+/* Free bytes for us on the fuller of the two file systems. */
+int jobdirs_free_bytes(const struct jobdirs *dirs, int64_t *ret,
+		       struct mh_err *err) MH_MUST_CHECK;
+
+#endif

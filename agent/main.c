@@ -1,0 +1,227 @@
+/* millhand-agent: arguments, configuration, and out. Everything else is agent.c. */
+#include <getopt.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+#include "agent/agent.h"
+#include "config.h"
+#include "lib/base/log.h"
+#include "lib/base/macros.h"
+#include "lib/base/str.h"
+
+#define DEFAULT_CONFIG "/etc/millhand/agent.conf"
+
+static const char usage_text[] =
+	"Usage: millhand-agent [-c FILE] [OPTION]...\n"
+	"Takes jobs of CodePipeline custom actions, runs a plugin for each, and "
+	"reports.\n"
+	"\n"
+	"  -c, --config FILE      configuration (" DEFAULT_CONFIG ")\n"
+	"      --check            check the configuration, and end\n"
+	"      --dump             print the configuration with every key, and end\n"
+	"      --sample           print a commented configuration, and end\n"
+	"      --once             end after one job (--max-jobs 1)\n"
+	"      --max-jobs N       end after N jobs\n"
+	"      --idle-timeout D   end after so long without a job (30s, 5m, 1h)\n"
+	"  -v, --verbose          log at level debug\n"
+	"      --version          print the version, and end\n"
+	"  -h, --help             print this, and end\n"
+	"\n"
+	"Signals: TERM, INT drain (again: cancel jobs; again: end now), QUIT cancels,\n"
+	"USR1 logs the state, USR2 hands over: running jobs stay, the next agent finds "
+	"them.\n"
+	"Exit status: 0 ended as asked, 1 failed, 2 wrong usage, 75 try again later,\n"
+	"78 wrong configuration.\n";
+
+enum task { TASK_RUN, TASK_CHECK, TASK_DUMP, TASK_SAMPLE };
+
+struct arguments {
+	const char *config;
+	enum task task;
+	bool verbose;
+	struct agent_options options;
+};
+
+enum {
+	OPT_CHECK = 256,
+	OPT_DUMP,
+	OPT_SAMPLE,
+	OPT_ONCE,
+	OPT_MAX_JOBS,
+	OPT_IDLE,
+	OPT_VERSION
+};
+
+static const struct option long_options[] = {
+	{ "config", required_argument, NULL, 'c' },
+	{ "check", no_argument, NULL, OPT_CHECK },
+	{ "dump", no_argument, NULL, OPT_DUMP },
+	{ "sample", no_argument, NULL, OPT_SAMPLE },
+	{ "once", no_argument, NULL, OPT_ONCE },
+	{ "max-jobs", required_argument, NULL, OPT_MAX_JOBS },
+	{ "idle-timeout", required_argument, NULL, OPT_IDLE },
+	{ "verbose", no_argument, NULL, 'v' },
+	{ "version", no_argument, NULL, OPT_VERSION },
+	{ "help", no_argument, NULL, 'h' },
+	{ 0 },
+};
+
+static void complain(const char *text)
+{
+	fprintf(stderr, "millhand-agent: %s\n", text);
+}
+
+static int wrong_usage(const char *text)
+{
+	if (text)
+		complain(text);
+	fputs("Try 'millhand-agent --help'.\n", stderr);
+	return EXIT_USAGE;
+}
+
+/* 0 to go on, or an exit code plus 1. */
+static int take_option(int option, struct arguments *args)
+{
+	struct mh_err err = MH_ERR_INIT;
+
+	switch (option) {
+	case 'c':
+		args->config = optarg;
+		return 0;
+	case 'v':
+		args->verbose = true;
+		return 0;
+	case OPT_CHECK:
+		args->task = TASK_CHECK;
+		return 0;
+	case OPT_DUMP:
+		args->task = TASK_DUMP;
+		return 0;
+	case OPT_SAMPLE:
+		args->task = TASK_SAMPLE;
+		return 0;
+	case OPT_ONCE:
+		args->options.max_jobs = 1;
+		return 0;
+	case OPT_MAX_JOBS:
+		if (str_to_i64(optarg, 1, 1000000000, "--max-jobs",
+			       &args->options.max_jobs, &err) != 0)
+			return wrong_usage(err.text) + 1;
+		return 0;
+	case OPT_IDLE:
+		if (str_to_duration_ms(optarg, &args->options.idle_timeout_ms, &err) != 0)
+			return wrong_usage(err.text) + 1;
+		return 0;
+	case OPT_VERSION:
+		puts("millhand-agent " PACKAGE_VERSION);
+		return EXIT_OK + 1;
+	case 'h':
+		fputs(usage_text, stdout);
+		return EXIT_OK + 1;
+	default: /* getopt has said what is wrong */
+		return wrong_usage(NULL) + 1;
+	}
+}
+
+static int read_arguments(int argc, char **argv, struct arguments *args)
+{
+	int option, rc;
+
+	while ((option = getopt_long(argc, argv, "c:vh", long_options, NULL)) != -1) {
+		rc = take_option(option, args);
+		if (rc != 0)
+			return rc;
+	}
+	if (optind < argc)
+		return wrong_usage("takes options only") + 1;
+	return 0;
+}
+
+/* No core files and no tracing by others: this process holds credentials. A leak
+ * checker must trace it, so sanitized builds are left as they are. */
+static void protect_process(void)
+{
+	(void)umask(077);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(MH_SANITIZED)
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* a hardening; works without */
+#endif
+	/* One thread is enough to remove directories. */
+	(void)setenv("UV_THREADPOOL_SIZE", "1", 0); /* else libuv starts four */
+}
+
+static int exit_code_of(const struct mh_err *err)
+{
+	switch (err->cls) {
+	case MH_E_CONFIG:
+	case MH_E_AUTH:
+	case MH_E_VERSION:
+	case MH_E_NOTFOUND:
+		return EXIT_CONFIG;
+	case MH_E_DENIED: /* another agent has the state directory */
+		return EXIT_TEMPFAIL;
+	default:
+		return EXIT_FAILED;
+	}
+}
+
+static int run_agent(const struct settings *settings, const struct arguments *args)
+{
+	struct agent *agent = NULL;
+	struct mh_err err = MH_ERR_INIT;
+	int code;
+
+	if (settings_exposed(args->config, settings))
+		log_event(LOG_LEVEL_WARN, "agent.exposed",
+			  "the configuration holds a secret and everybody may read it; "
+			  "chmod o-r",
+			  LOG_S("file", args->config), LOG_END);
+	if (agent_new(settings, &args->options, &agent, &err) != 0) {
+		log_event(LOG_LEVEL_ERROR, "agent.not_started", "the agent cannot start",
+			  LOG_ERR(&err), LOG_END);
+		return exit_code_of(&err);
+	}
+	code = agent_run(agent);
+	agent_free(agent);
+	return code;
+}
+
+int main(int argc, char **argv)
+{
+	static const enum log_level levels[] = { LOG_LEVEL_ERROR, LOG_LEVEL_WARN,
+						 LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+	struct arguments args = { .config = DEFAULT_CONFIG };
+	struct settings settings = { 0 };
+	struct mh_err err = MH_ERR_INIT;
+	int code = read_arguments(argc, argv, &args);
+
+	if (code != 0)
+		return code - 1;
+	protect_process();
+	if (sodium_init() < 0) {
+		complain("libsodium cannot be started");
+		return EXIT_FAILED;
+	}
+	if (args.task == TASK_SAMPLE) {
+		conf_sample(stdout, settings_keys);
+		return fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
+	}
+	if (settings_read(args.config, NULL, &settings, &err) != 0) {
+		complain(err.text);
+		return EXIT_CONFIG;
+	}
+	log_init("millhand-agent", (enum log_format)settings.log_format,
+		 args.verbose ? LOG_LEVEL_DEBUG : levels[settings.log_level]);
+	if (args.task == TASK_DUMP)
+		conf_dump(stdout, settings_keys, &settings);
+	else if (args.task == TASK_CHECK)
+		printf("%s: ok, %zu action types\n", args.config, settings.actions.count);
+	else
+		code = run_agent(&settings, &args);
+	settings_done(&settings);
+	if (fflush(stdout) != 0 && code == EXIT_OK)
+		code = EXIT_FAILED;
+	return code;
+}

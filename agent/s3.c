@@ -1,0 +1,302 @@
+#include "agent/s3.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/base/fault.h"
+#include "lib/base/macros.h"
+#include "lib/base/str.h"
+#include "lib/net/sigv4.h"
+#include "lib/net/uri.h"
+
+#define CODE_SIZE 64
+
+struct s3 {
+	struct aws *aws;
+	const struct settings *settings;
+	bool regional; /* AWS itself, no endpoint configured */
+	struct aws_endpoint endpoint;
+};
+
+struct s3_call {
+	struct aws_call *http;
+	bool is_put;
+	int64_t offset; /* where the file's bytes began */
+	s3_done_fn done;
+	void *ctx;
+};
+
+int s3_new(struct aws *aws, const struct settings *settings, struct s3 **ret,
+	   struct mh_err *err)
+{
+	struct s3 *s3 = mh_alloc(sizeof(*s3));
+	CLEAN(free)
+	char *url = settings->s3_endpoint ? mh_strdup(settings->s3_endpoint)
+					  : aws_endpoint_url("s3", settings->region);
+
+	s3->aws = aws;
+	s3->settings = settings;
+	s3->regional = !settings->s3_endpoint;
+	if (aws_endpoint_init(&s3->endpoint, url, err) != 0) {
+		free(s3);
+		return mh_err_wrap(err, "s3_endpoint");
+	}
+	*ret = s3;
+	return 0;
+}
+
+void s3_free(struct s3 *s3)
+{
+	if (!s3)
+		return;
+	aws_endpoint_done(&s3->endpoint);
+	free(s3);
+}
+
+/* Where one object is; the members are owned. */
+struct address {
+	char *origin, *host, *path;
+};
+
+static void address_of(const struct s3 *s3, const struct artifact *a, struct address *ret)
+{
+	CLEAN(free) char *key = uri_encode(a->key, strlen(a->key), true);
+
+	if (s3->regional && !strchr(a->bucket, '.')) {
+		ret->host = mh_format("%s.%s", a->bucket, s3->endpoint.host);
+		ret->origin = mh_format("https://%s", ret->host);
+		ret->path = mh_format("/%s", key);
+		return;
+	}
+	ret->host = mh_strdup(s3->endpoint.host);
+	ret->origin = mh_strdup(s3->endpoint.origin);
+	ret->path = mh_format("%s/%s/%s", s3->endpoint.prefix, a->bucket, key);
+}
+
+static void address_done(struct address *a)
+{
+	free(a->origin);
+	free(a->host);
+	free(a->path);
+}
+
+/* --- answers ------------------------------------------------------------------------ */
+
+/* The text between <Code> and </Code>, as far as it looks like a code. */
+static void read_code(const char *body, char ret[CODE_SIZE])
+{
+	const char *at = strstr(body, "<Code>");
+	size_t n = 0;
+
+	if (at) {
+		at += strlen("<Code>");
+		n = strspn(at, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234"
+			       "56789.");
+	}
+	if (n >= CODE_SIZE)
+		n = CODE_SIZE - 1;
+	memcpy(ret, at ? at : "", n);
+	ret[n] = '\0';
+}
+
+enum s3_result s3_classify(long status, const char *code)
+{
+	static const struct {
+		const char *code;
+		enum s3_result result;
+	} rows[] = {
+		{ "ExpiredToken", S3_EXPIRED },
+		{ "TokenRefreshRequired", S3_EXPIRED },
+		{ "RequestTimeTooSkewed", S3_AGAIN },
+		{ "RequestTimeout", S3_AGAIN },
+		{ "SlowDown", S3_AGAIN },
+		{ "OperationAborted", S3_AGAIN },
+		{ "AccessDenied", S3_DENIED },
+		{ "InvalidAccessKeyId", S3_DENIED },
+		{ "SignatureDoesNotMatch", S3_DENIED },
+		{ "InvalidToken", S3_DENIED },
+		{ "NoSuchKey", S3_MISSING },
+		{ "NoSuchBucket", S3_MISSING },
+		{ "PreconditionFailed", S3_CHANGED },
+		{ "InvalidRange", S3_CHANGED },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		if (strcmp(rows[i].code, code) == 0)
+			return rows[i].result;
+	}
+	if (status >= 500 || status == 429 || status == 408)
+		return S3_AGAIN;
+	if (status == 401 || status == 403)
+		return S3_DENIED;
+	if (status == 404)
+		return S3_MISSING;
+	if (status == 412 || status == 416)
+		return S3_CHANGED;
+	return S3_BAD;
+}
+
+static void judge_status(const struct http_answer *http, struct s3_answer *a)
+{
+	const char *request_id = http_answer_header(http, "x-amz-request-id");
+	char code[CODE_SIZE];
+
+	read_code(buf_text(&http->body), code);
+	a->result = s3_classify(http->status, code);
+	(void)mh_err_set(&a->err, MH_E_REFUSED, "HTTP %ld%s%s%s%s", http->status,
+			 *code ? " " : "", code, request_id ? ", request " : "",
+			 request_id ? request_id : "");
+	if (a->result == S3_BAD && http->status >= 300 && http->status < 400)
+		(void)mh_err_wrap(&a->err,
+				  "the bucket is somewhere else (another region?)");
+}
+
+/* A whole answer, or the rest of one that was asked for: "bytes 100-299/300". */
+static bool is_wanted_part(const struct http_answer *http, int64_t offset)
+{
+	const char *range = http_answer_header(http, "content-range");
+	CLEAN(free) char *want = mh_format("bytes %lld-", (long long)offset);
+
+	if (offset == 0)
+		return http->status == 200;
+	return http->status == 206 && range && str_starts_with(range, want);
+}
+
+static void judge_transport(const struct http_answer *http, struct s3_answer *a)
+{
+	a->err = http->err;
+	a->timed_out = http->err.cls == MH_E_TIMEOUT;
+	/* A broken answer may be whole next time; one over the limit, or a disk that
+	 * is full, will not. */
+	a->result = http->err.cls == MH_E_FULL ? S3_BAD : S3_AGAIN;
+}
+
+static void judge(const struct s3_call *call, const struct http_answer *http,
+		  struct s3_answer *a)
+{
+	const char *etag = http_answer_header(http, "etag");
+
+	a->bytes = http->file_bytes;
+	if (etag && strlen(etag) < sizeof(a->etag))
+		memcpy(a->etag, etag, strlen(etag) + 1);
+	if (http->status == 0) {
+		judge_transport(http, a);
+	} else if (call->is_put) {
+		if (http->status != 200) {
+			judge_status(http, a);
+		} else if (!*a->etag) {
+			a->result = S3_AGAIN;
+			(void)mh_err_set(&a->err, MH_E_PROTO, "HTTP 200 without an ETag");
+		}
+	} else if (http->status != 200 && http->status != 206) {
+		judge_status(http, a);
+	} else if (!is_wanted_part(http, call->offset)) {
+		a->result = S3_CHANGED;
+		(void)mh_err_set(&a->err, MH_E_PROTO,
+				 "HTTP %ld is not the part asked for", http->status);
+	}
+}
+
+static void answered(void *ctx, struct http_answer *http)
+{
+	struct s3_call *call = ctx;
+	struct s3_answer a = { .result = S3_OK };
+	s3_done_fn done = call->done;
+	void *done_ctx = call->ctx;
+
+	if (call->is_put)
+		FAULT_POINT("store.answer");
+	else
+		FAULT_POINT("fetch.answer");
+	judge(call, http, &a);
+	free(call);
+	done(done_ctx, &a);
+}
+
+/* --- requests ----------------------------------------------------------------------- */
+
+static struct s3_call *call_new(bool is_put, int64_t offset, s3_done_fn done, void *ctx)
+{
+	struct s3_call *call = mh_alloc(sizeof(*call));
+
+	*call = (struct s3_call){
+		.is_put = is_put, .offset = offset, .done = done, .ctx = ctx
+	};
+	return call;
+}
+
+struct s3_call *s3_get(struct s3 *s3, const struct s3_get *get, s3_done_fn done,
+		       void *ctx)
+{
+	struct s3_call *call = call_new(false, get->offset, done, ctx);
+	CLEAN(free) char *range = mh_format("Range: bytes=%lld-", (long long)get->offset);
+	CLEAN(free) char *match = mh_format("If-Match: %s", get->etag ? get->etag : "");
+	const char *const headers[] = { get->offset ? range : NULL, match, NULL };
+	struct address at = { 0 };
+	struct aws_request r;
+
+	address_of(s3, get->artifact, &at);
+	r = (struct aws_request){
+		.service = "s3",
+		.method = "GET",
+		.origin = at.origin,
+		.host = at.host,
+		.path = at.path,
+		.creds = get->creds,
+		.headers = headers,
+		.body_fd = -1,
+		.payload_hash = sigv4_empty_hash,
+		.answer_fd = get->fd,
+		.answer_offset = get->offset,
+		.max_file = get->max_bytes - get->offset,
+		.stall_ms = s3->settings->stall_timeout_ms,
+	};
+	FAULT_POINT("fetch.send");
+	call->http = aws_send(s3->aws, &r, answered, call);
+	FAULT_POINT("fetch.sent");
+	address_done(&at);
+	return call;
+}
+
+struct s3_call *s3_put(struct s3 *s3, const struct s3_put *put, s3_done_fn done,
+		       void *ctx)
+{
+	struct s3_call *call = call_new(true, 0, done, ctx);
+	CLEAN(free)
+	char *kms = mh_format("x-amz-server-side-encryption-aws-kms-key-id: %s",
+			      put->kms_key_id ? put->kms_key_id : "");
+	const char *const headers[] = { "Content-Type: application/octet-stream",
+					"x-amz-server-side-encryption: aws:kms",
+					put->kms_key_id ? kms : NULL, NULL };
+	struct address at = { 0 };
+	struct aws_request r;
+
+	address_of(s3, put->artifact, &at);
+	r = (struct aws_request){
+		.service = "s3",
+		.method = "PUT",
+		.origin = at.origin,
+		.host = at.host,
+		.path = at.path,
+		.creds = put->creds,
+		.headers = headers,
+		.body_len = (size_t)put->size,
+		.body_fd = put->fd,
+		.payload_hash = put->sha256,
+		.answer_fd = -1,
+		.stall_ms = s3->settings->stall_timeout_ms,
+	};
+	FAULT_POINT("store.send");
+	call->http = aws_send(s3->aws, &r, answered, call);
+	FAULT_POINT("store.sent");
+	address_done(&at);
+	return call;
+}
+
+void s3_cancel(struct s3_call *call)
+{
+	if (!call)
+		return;
+	aws_cancel(call->http);
+	free(call);
+}

@@ -1,0 +1,437 @@
+#include "agent/settings.h"
+
+#include <string.h>
+
+#include "lib/base/macros.h"
+
+#ifndef MH_PLUGINDIR
+#define MH_PLUGINDIR "/usr/lib/millhand/plugins"
+#endif
+#ifndef MH_LIBEXECDIR
+#define MH_LIBEXECDIR "/usr/libexec/millhand"
+#endif
+
+#define SECOND INT64_C(1000)
+#define MINUTE (60 * SECOND)
+#define HOUR   (60 * MINUTE)
+#define DAY    (24 * HOUR)
+#define TiB    (INT64_C(1) << 40)
+
+const char *const settings_formats[] = { "zip", "tar", "tar.gz", NULL };
+
+static const char *const in_doubt_choices[] = { "fresh", "adopt", "drop", NULL };
+static const char *const log_formats[] = { "text", "json", NULL };
+static const char *const log_levels[] = { "error", "warn", "info", "debug", NULL };
+
+#define AT(f) .offset = offsetof(struct credentials_settings, f)
+static const struct conf_key credentials_keys[] = {
+	{ .path = "access_key_id",
+	  .type = CONF_STRING,
+	  AT(access_key_id),
+	  .example = "test",
+	  .help = "static credentials of the agent" },
+	{ .path = "secret_access_key",
+	  .type = CONF_STRING,
+	  AT(secret_access_key),
+	  .secret = true,
+	  .example = "test" },
+	{ .path = "session_token",
+	  .type = CONF_STRING,
+	  AT(session_token),
+	  .secret = true },
+	{ .path = "profile",
+	  .type = CONF_STRING,
+	  AT(profile),
+	  .help = "a profile of the shared credentials file instead; absent: "
+		  "AWS_PROFILE" },
+	{ 0 },
+};
+#undef AT
+
+#define AT(f) .offset = offsetof(struct sandbox_settings, f)
+static const struct conf_key sandbox_keys[] = {
+	{ .path = "read",
+	  .type = CONF_STRINGS,
+	  AT(read),
+	  .help = "absolute paths a handler may read besides the system's and its own" },
+	{ .path = "write",
+	  .type = CONF_STRINGS,
+	  AT(write),
+	  .example = "( \"/srv/releases\" )",
+	  .help = "absolute paths a handler may write besides its work directory" },
+	{ .path = "network",
+	  .type = CONF_BOOL,
+	  AT(network),
+	  .def = "true",
+	  .help = "whether it may use the network" },
+	{ .path = "user",
+	  .type = CONF_STRING,
+	  AT(user),
+	  .help = "user it runs as; absent: the agent's" },
+	{ .path = "detach",
+	  .type = CONF_BOOL,
+	  AT(detach),
+	  .def = "false",
+	  .help = "let processes it leaves behind live on" },
+	{ 0 },
+};
+#undef AT
+
+#define AT(f) .offset = offsetof(struct action_settings, f)
+static const struct conf_key action_keys[] = {
+	{ .path = "category",
+	  .type = CONF_STRING,
+	  AT(category),
+	  .required = true,
+	  .example = "Build",
+	  .help = "Source, Build, Deploy, Test or Invoke" },
+	{ .path = "owner",
+	  .type = CONF_STRING,
+	  AT(owner),
+	  .def = "Custom",
+	  .help = "Custom: the owner of action types that workers serve" },
+	{ .path = "provider",
+	  .type = CONF_STRING,
+	  AT(provider),
+	  .required = true,
+	  .example = "Make" },
+	{ .path = "version",
+	  .type = CONF_STRING,
+	  AT(version),
+	  .required = true,
+	  .example = "1" },
+	{ .path = "plugin",
+	  .type = CONF_STRING,
+	  AT(plugin),
+	  .required = true,
+	  .example = "command",
+	  .help = "a plugin of plugin_dir, or an absolute path" },
+	{ .path = "max_jobs",
+	  .type = CONF_INT,
+	  AT(max_jobs),
+	  .max = 10000,
+	  .def = "0",
+	  .unit = "jobs",
+	  .help = "at once, of this type; 0: as many as the host takes" },
+	{ .path = "timeout",
+	  .type = CONF_DURATION,
+	  AT(timeout_ms),
+	  .min = 100,
+	  .max = 7 * DAY,
+	  .def = "1h",
+	  .help = "a job that takes longer is ended and fails" },
+	{ .path = "grace",
+	  .type = CONF_DURATION,
+	  AT(grace_ms),
+	  .max = HOUR,
+	  .def = "10s",
+	  .help = "between asking a job to end and killing it" },
+	{ .path = "inputs",
+	  .type = CONF_PAIR,
+	  AT(inputs),
+	  .max = 10,
+	  .example = "[1, 1]",
+	  .unit = "artifacts",
+	  .help = "least and most input artifacts of the action type; absent: any" },
+	{ .path = "outputs",
+	  .type = CONF_PAIR,
+	  AT(outputs),
+	  .max = 10,
+	  .example = "[0, 1]",
+	  .unit = "artifacts",
+	  .help = "the same for outputs; beyond the least, a job may leave one unmade; "
+		  "absent: all must be made" },
+	{ .path = "format",
+	  .type = CONF_CHOICE,
+	  AT(format),
+	  .def = "zip",
+	  .choices = settings_formats,
+	  .help = "how output artifacts are packed" },
+	{ .path = "query",
+	  .type = CONF_MAP,
+	  AT(query),
+	  .example = "{ ProjectName = \"shop\"; }",
+	  .help = "take only jobs whose queryable property has this value" },
+	{ .path = "config",
+	  .type = CONF_MAP,
+	  AT(config),
+	  .example = "{ command = \"make\"; }",
+	  .help = "configuration for the plugin; wins over the pipeline's" },
+	{ .path = "public",
+	  .type = CONF_STRINGS,
+	  AT(public_keys),
+	  .help = "configuration keys whose values may be shown in logs" },
+	{ .path = "idempotent",
+	  .type = CONF_BOOL,
+	  AT(idempotent),
+	  .def = "false",
+	  .help = "a job whose processes vanished may be started again" },
+	{ .path = "sandbox", .type = CONF_GROUP, AT(sandbox), .sub = sandbox_keys },
+	{ 0 },
+};
+#undef AT
+
+#define AT(f) .offset = offsetof(struct settings, f)
+const struct conf_key settings_keys[] = {
+	{ .path = "endpoint",
+	  .type = CONF_STRING,
+	  AT(endpoint),
+	  .example = "http://127.0.0.1:4599",
+	  .help = "of the CodePipeline API; absent: AWS_ENDPOINT_URL_CODEPIPELINE, "
+		  "AWS_ENDPOINT_URL, else AWS in the region" },
+	{ .path = "s3_endpoint",
+	  .type = CONF_STRING,
+	  AT(s3_endpoint),
+	  .help = "of the artifact store; absent: endpoint, else AWS_ENDPOINT_URL_S3, "
+		  "AWS_ENDPOINT_URL, else AWS in the region" },
+	{ .path = "region",
+	  .type = CONF_STRING,
+	  AT(region),
+	  .example = "us-east-1",
+	  .help = "absent: AWS_REGION, AWS_DEFAULT_REGION" },
+	{ .path = "ca_file",
+	  .type = CONF_STRING,
+	  AT(ca_file),
+	  .help = "certificate authorities to trust; absent: AWS_CA_BUNDLE, else the "
+		  "system's" },
+	{ .path = "allow_plain_http",
+	  .type = CONF_BOOL,
+	  AT(allow_plain_http),
+	  .def = "false",
+	  .help = "allow http:// endpoints that are not on this host" },
+	{ .path = "credentials",
+	  .type = CONF_GROUP,
+	  AT(credentials),
+	  .sub = credentials_keys,
+	  .help = "absent: AWS_ACCESS_KEY_ID and so on, else the shared credentials "
+		  "file" },
+	{ .path = "state_dir",
+	  .type = CONF_STRING,
+	  AT(state_dir),
+	  .def = "/var/lib/millhand",
+	  .help = "ledger, locks, results and logs of jobs" },
+	{ .path = "work_dir",
+	  .type = CONF_STRING,
+	  AT(work_dir),
+	  .help = "work directories of jobs; absent: <state_dir>/work" },
+	{ .path = "plugin_dir",
+	  .type = CONF_STRING,
+	  AT(plugin_dir),
+	  .def = MH_PLUGINDIR },
+	{ .path = "libexec_dir",
+	  .type = CONF_STRING,
+	  AT(libexec_dir),
+	  .def = MH_LIBEXECDIR,
+	  .help = "where millhand-job and millhand-archive are" },
+	{ .path = "max_jobs",
+	  .type = CONF_INT,
+	  AT(max_jobs),
+	  .min = 1,
+	  .max = 10000,
+	  .def = "8",
+	  .unit = "jobs",
+	  .help = "at once on this host" },
+	{ .path = "in_doubt",
+	  .type = CONF_CHOICE,
+	  AT(in_doubt),
+	  .def = "fresh",
+	  .choices = in_doubt_choices,
+	  .help = "a job whose acknowledgement was lost and is refused when repeated: "
+		  "fresh = "
+		  "ours if that is known within 15 s of the poll, adopt = ours, drop = "
+		  "not ours" },
+	{ .path = "allow_command_from_pipeline",
+	  .type = CONF_BOOL,
+	  AT(allow_command_from_pipeline),
+	  .def = "false",
+	  .help = "take the configuration key \"command\" from the pipeline" },
+	{ .path = "poll_interval_min",
+	  .type = CONF_DURATION,
+	  AT(poll_interval_min_ms),
+	  .min = 10,
+	  .max = HOUR,
+	  .def = "1s",
+	  .help = "between polls while jobs arrive" },
+	{ .path = "poll_interval_max",
+	  .type = CONF_DURATION,
+	  AT(poll_interval_max_ms),
+	  .min = 10,
+	  .max = HOUR,
+	  .def = "10s",
+	  .help = "between polls when idle" },
+	{ .path = "poll_rate",
+	  .type = CONF_INT,
+	  AT(poll_rate),
+	  .min = 1,
+	  .max = 1000,
+	  .def = "5",
+	  .unit = "polls a second",
+	  .help = "of all action types together" },
+	{ .path = "api_timeout",
+	  .type = CONF_DURATION,
+	  AT(api_timeout_ms),
+	  .min = 100,
+	  .max = HOUR,
+	  .def = "30s",
+	  .help = "for one request to the CodePipeline API" },
+	{ .path = "ack_timeout",
+	  .type = CONF_DURATION,
+	  AT(ack_timeout_ms),
+	  .min = 100,
+	  .max = 14 * SECOND,
+	  .def = "5s",
+	  .help = "for one acknowledgement; short, so that a lost answer is noticed "
+		  "early" },
+	{ .path = "stall_timeout",
+	  .type = CONF_DURATION,
+	  AT(stall_timeout_ms),
+	  .min = SECOND,
+	  .max = HOUR,
+	  .def = "60s",
+	  .help = "a transfer without a byte for so long is begun anew" },
+	{ .path = "retry_base",
+	  .type = CONF_DURATION,
+	  AT(retry_base_ms),
+	  .min = 1,
+	  .max = MINUTE,
+	  .def = "1s",
+	  .help = "before the first retry; doubles up to 60 s" },
+	{ .path = "result_timeout",
+	  .type = CONF_DURATION,
+	  AT(result_timeout_ms),
+	  .min = MINUTE,
+	  .max = 30 * DAY,
+	  .def = "2d",
+	  .help = "a result that could not be delivered for so long is given up" },
+	{ .path = "watch_interval",
+	  .type = CONF_DURATION,
+	  AT(watch_interval_ms),
+	  .max = HOUR,
+	  .def = "30s",
+	  .help = "how often to ask whether running actions were abandoned; 0: never" },
+	{ .path = "drain_timeout",
+	  .type = CONF_DURATION,
+	  AT(drain_timeout_ms),
+	  .max = 7 * DAY,
+	  .def = "15m",
+	  .help = "a drain ends after so long and leaves jobs to the next agent" },
+	{ .path = "cancel_timeout",
+	  .type = CONF_DURATION,
+	  AT(cancel_timeout_ms),
+	  .max = HOUR,
+	  .def = "30s",
+	  .help = "the same for cancelled jobs and for a hand-over" },
+	{ .path = "keep_failed",
+	  .type = CONF_INT,
+	  AT(keep_failed),
+	  .max = 1000,
+	  .def = "5",
+	  .unit = "jobs",
+	  .help = "whose directories are kept after a failure" },
+	{ .path = "keep_jobs",
+	  .type = CONF_DURATION,
+	  AT(keep_jobs_ms),
+	  .min = HOUR,
+	  .max = 3650 * DAY,
+	  .def = "7d",
+	  .help = "closed jobs stay in the ledger" },
+	{ .path = "min_free",
+	  .type = CONF_SIZE,
+	  AT(min_free_bytes),
+	  .max = 1024 * TiB,
+	  .def = "100M",
+	  .help = "no job is taken while a file system has less free" },
+	{ .path = "log_max",
+	  .type = CONF_SIZE,
+	  AT(log_max_bytes),
+	  .min = 4096,
+	  .max = TiB,
+	  .def = "10M",
+	  .help = "of one job's log" },
+	{ .path = "input_max",
+	  .type = CONF_SIZE,
+	  AT(input_max_bytes),
+	  .min = 1,
+	  .max = 5 * TiB,
+	  .def = "7G",
+	  .help = "of one input artifact as stored" },
+	{ .path = "unpack_max",
+	  .type = CONF_SIZE,
+	  AT(unpack_max_bytes),
+	  .min = 1,
+	  .max = 1024 * TiB,
+	  .def = "20G",
+	  .help = "of one input artifact unpacked" },
+	{ .path = "unpack_entries",
+	  .type = CONF_INT,
+	  AT(unpack_max_entries),
+	  .min = 1,
+	  .max = 100000000,
+	  .def = "500000",
+	  .unit = "files",
+	  .help = "in one input artifact" },
+	{ .path = "unpack_ratio",
+	  .type = CONF_INT,
+	  AT(unpack_max_ratio),
+	  .min = 1,
+	  .max = 1000000,
+	  .def = "200",
+	  .unit = "times",
+	  .help = "an input may grow when it is unpacked" },
+	{ .path = "log_format",
+	  .type = CONF_CHOICE,
+	  AT(log_format),
+	  .def = "text",
+	  .choices = log_formats },
+	{ .path = "log_level",
+	  .type = CONF_CHOICE,
+	  AT(log_level),
+	  .def = "info",
+	  .choices = log_levels },
+	{ .path = "actions",
+	  .type = CONF_GROUPS,
+	  AT(actions),
+	  .sub = action_keys,
+	  .sub_size = sizeof(struct action_settings),
+	  .help = "the action types this host serves" },
+	{ 0 },
+};
+#undef AT
+
+char *settings_entry_name(const struct action_settings *a)
+{
+	if (a->query && json_object_object_length(a->query) > 0) {
+		json_object_object_foreach(a->query, name, value)
+		{
+			return mh_format("%s/%s/%s/%s?%s=%s", a->category, a->owner,
+					 a->provider, a->version, name,
+					 json_object_get_string(value));
+		}
+	}
+	return mh_format("%s/%s/%s/%s", a->category, a->owner, a->provider, a->version);
+}
+
+char *settings_plugin_path(const struct settings *s, const struct action_settings *a)
+{
+	if (a->plugin[0] == '/')
+		return mh_strdup(a->plugin);
+	return mh_format("%s/%s.so", s->plugin_dir, a->plugin);
+}
+
+int settings_read(const char *path, const char *text, struct settings *ret,
+		  struct mh_err *err)
+{
+	if (conf_read(path, text, settings_keys, ret, err) != 0)
+		return -1;
+	if (settings_complete(ret, err) != 0 || settings_check(path, ret, err) != 0) {
+		settings_done(ret);
+		return -1;
+	}
+	return 0;
+}
+
+void settings_done(struct settings *s)
+{
+	conf_free(settings_keys, s);
+	*s = (struct settings){ 0 };
+}

@@ -1,0 +1,349 @@
+/* The ledger: what was committed is there again, what another version made is left alone.
+ */
+#include "tests/unit/test.h"
+
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/ledger.h"
+#include "lib/base/fsio.h"
+#include "lib/base/macros.h"
+
+struct place {
+	char dir[64];
+};
+
+static int make_place(void **ctx)
+{
+	struct place *p = mh_alloc(sizeof(*p));
+
+	(void)snprintf(p->dir, sizeof(p->dir), "/tmp/mh-ledger-XXXXXX");
+	if (!mkdtemp(p->dir))
+		return -1;
+	*ctx = p;
+	return 0;
+}
+
+static int remove_place(void **ctx)
+{
+	struct place *p = *ctx;
+	struct mh_err err;
+	int rc = fs_remove_tree_at(AT_FDCWD, p->dir, &err);
+
+	free(p);
+	return rc;
+}
+
+static struct ledger *open_in(struct place *p)
+{
+	struct ledger *l = NULL;
+	struct mh_err err = MH_ERR_INIT;
+
+	assert_ok(ledger_open(p->dir, &l, &err), &err);
+	return l;
+}
+
+static void sql_in(struct place *p, const char *sql)
+{
+	CLEAN(free) char *path = mh_format("%s/ledger.db", p->dir);
+	sqlite3 *db = NULL;
+
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
+		fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+	sqlite3_close(db);
+}
+
+static struct job_record sample(int64_t n)
+{
+	struct job_record rec = { .n = n,
+				  .nonce = "12",
+				  .entry = mh_strdup("Build/Custom/Make/1?Name=x"),
+				  .state = JOB_REPORTING,
+				  .owned = true,
+				  .put_doubt = true,
+				  .ack_attempts = 2,
+				  .put_attempts = 3,
+				  .runs = 1,
+				  .offered_ms = 11,
+				  .owned_ms = 12,
+				  .deadline_ms = INT64_C(1) << 50,
+				  .started_ms = 14,
+				  .outcome_ms = 15,
+				  .due_ms = 16,
+				  .boot_id = "b",
+				  .outcome = mh_strdup("{\"kind\":\"failure\"}"),
+				  .kind = OUTCOME_FAILURE,
+				  .failure = FAIL_OUT_OF_SYNC,
+				  .pipeline = "P",
+				  .stage = "S",
+				  .action = "A",
+				  .execution_id = "e",
+				  .action_execution_id = "ae" };
+
+	(void)snprintf(rec.id, sizeof(rec.id), "00000000-0000-0000-0000-%012lld",
+		       (long long)n);
+	return rec;
+}
+
+static void write_one(struct ledger *l, const struct job_record *rec)
+{
+	struct mh_err err = MH_ERR_INIT;
+
+	assert_ok(ledger_begin(l, true, &err), &err);
+	assert_ok(ledger_put(l, rec, &err), &err);
+	assert_ok(ledger_commit(l, &err), &err);
+}
+
+static size_t count_open(struct ledger *l)
+{
+	struct job_record *rows = NULL;
+	struct mh_err err = MH_ERR_INIT;
+	size_t count = 0;
+
+	assert_ok(ledger_load(l, &rows, &count, &err), &err);
+	for (size_t i = 0; i < count; i++)
+		job_record_done(&rows[i]);
+	free(rows);
+	return count;
+}
+
+static void a_record_is_the_same_after_reopening(void **ctx)
+{
+	struct ledger *l = open_in(*ctx);
+	struct job_record want = sample(ledger_next_n(l)), *rows = NULL;
+	struct mh_err err = MH_ERR_INIT;
+	size_t count = 0;
+
+	write_one(l, &want);
+	ledger_close(l);
+	l = open_in(*ctx);
+	assert_ok(ledger_load(l, &rows, &count, &err), &err);
+	assert_int_equal(count, 1);
+	assert_string_equal(rows[0].entry, want.entry);
+	assert_string_equal(rows[0].outcome, want.outcome);
+	/* Everything but the two pointers, byte for byte. */
+	free(rows[0].entry);
+	free(rows[0].outcome);
+	rows[0].entry = want.entry;
+	rows[0].outcome = want.outcome;
+	assert_memory_equal(&rows[0], &want, sizeof(want));
+	free(rows);
+	job_record_done(&want);
+	assert_int_equal(ledger_next_n(l), 2);
+	ledger_close(l);
+}
+
+static void numbers_are_never_given_twice_even_when_rows_are_gone(void **ctx)
+{
+	struct ledger *l = open_in(*ctx);
+	struct job_record rec = sample(ledger_next_n(l));
+	struct mh_err err = MH_ERR_INIT;
+
+	rec.state = JOB_CLOSED;
+	rec.closed_ms = 5;
+	write_one(l, &rec);
+	assert_ok(ledger_prune(l, 100, 0, &err), &err);
+	ledger_close(l);
+	l = open_in(*ctx);
+	assert_int_equal(count_open(l), 0);
+	assert_int_equal(ledger_next_n(l), 2);
+	ledger_close(l);
+	job_record_done(&rec);
+}
+
+static void what_was_not_committed_is_not_there(void **ctx)
+{
+	struct ledger *l = open_in(*ctx);
+	struct job_record rec = sample(1);
+	struct mh_err err = MH_ERR_INIT;
+
+	assert_ok(ledger_begin(l, true, &err), &err);
+	assert_ok(ledger_put(l, &rec, &err), &err);
+	ledger_rollback(l);
+	assert_int_equal(count_open(l), 0);
+	write_one(l, &rec);
+	assert_int_equal(count_open(l), 1);
+	job_record_done(&rec);
+	ledger_close(l);
+}
+
+static void sync_can_be_left_out_and_taken_up_again(void **ctx)
+{
+	struct ledger *l = open_in(*ctx);
+	struct mh_err err = MH_ERR_INIT;
+
+	for (int64_t n = 1; n <= 4; n++) {
+		struct job_record rec = sample(n);
+
+		assert_ok(ledger_begin(l, n % 2 == 0, &err), &err);
+		assert_ok(ledger_put(l, &rec, &err), &err);
+		assert_ok(ledger_commit(l, &err), &err);
+		job_record_done(&rec);
+	}
+	assert_int_equal(count_open(l), 4);
+	ledger_close(l);
+}
+
+static void only_acknowledged_jobs_count_as_ours(void **ctx)
+{
+	struct ledger *l = open_in(*ctx);
+	struct job_record ours = sample(1), lost = sample(2), open = sample(3);
+	struct mh_err err = MH_ERR_INIT;
+	bool was = true;
+
+	ours.state = JOB_CLOSED;
+	lost.state = JOB_CLOSED;
+	lost.owned = false;
+	write_one(l, &ours);
+	write_one(l, &lost);
+	write_one(l, &open);
+	assert_ok(ledger_was_ours(l, ours.id, &was, &err), &err);
+	assert_true(was);
+	assert_ok(ledger_was_ours(l, lost.id, &was, &err), &err);
+	assert_false(was);
+	assert_ok(ledger_was_ours(l, open.id, &was, &err), &err);
+	assert_false(was);
+	job_record_done(&ours);
+	job_record_done(&lost);
+	job_record_done(&open);
+	ledger_close(l);
+}
+
+static void the_newest_failures_are_listed_and_old_rows_forgotten(void **ctx)
+{
+	struct ledger *l = open_in(*ctx);
+	struct mh_err err = MH_ERR_INIT;
+	int64_t failed[3] = { 0 };
+	size_t count = 0;
+
+	for (int64_t n = 1; n <= 6; n++) {
+		struct job_record rec = sample(n);
+
+		rec.state = JOB_CLOSED;
+		rec.closed_ms = n;
+		if (n == 5)
+			rec.kind = OUTCOME_SUCCESS;
+		write_one(l, &rec);
+		job_record_done(&rec);
+	}
+	assert_ok(ledger_failed(l, failed, 3, &count, &err), &err);
+	assert_int_equal(count, 3);
+	assert_int_equal(failed[0], 6);
+	assert_int_equal(failed[1], 4);
+	assert_int_equal(failed[2], 3);
+	assert_ok(ledger_prune(l, 100, 2, &err), &err);
+	assert_ok(ledger_failed(l, failed, 3, &count, &err), &err);
+	assert_int_equal(count, 1);
+	ledger_close(l);
+}
+
+static void a_ledger_of_another_version_is_refused_and_left_alone(void **ctx)
+{
+	static const struct {
+		const char *sql, *words;
+	} rows[] = {
+		{ "PRAGMA user_version=2", "a newer version" },
+		{ "PRAGMA user_version=0", "an older version" },
+		{ "PRAGMA application_id=1", "no ledger of millhand-agent" },
+	};
+	struct place *p = *ctx;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		CLEAN(free) char *path = mh_format("%s/ledger.db", p->dir);
+		struct ledger *l = open_in(p);
+		struct mh_err err = MH_ERR_INIT;
+		struct stat before, after;
+
+		ledger_close(l);
+		sql_in(p, rows[i].sql);
+		assert_int_equal(stat(path, &before), 0);
+		assert_fails(ledger_open(p->dir, &l, &err), &err, MH_E_VERSION);
+		assert_contains(err.text, rows[i].words);
+		assert_contains(err.text, p->dir);
+		assert_int_equal(stat(path, &after), 0);
+		assert_int_equal(before.st_size, after.st_size);
+		assert_int_equal(before.st_mtim.tv_nsec, after.st_mtim.tv_nsec);
+		assert_int_equal(unlink(path), 0);
+	}
+}
+
+static void a_file_that_is_no_database_is_refused(void **ctx)
+{
+	struct place *p = *ctx;
+	CLEAN(free) char *path = mh_format("%s/ledger.db", p->dir);
+	struct ledger *l = NULL;
+	struct mh_err err = MH_ERR_INIT;
+	static const char text[] =
+		"this is not a database, but it is long enough to be one";
+
+	assert_ok(fs_write_atomic_at(AT_FDCWD, path, text, sizeof(text), 0600, &err),
+		  &err);
+	assert_fails(ledger_open(p->dir, &l, &err), &err, MH_E_PROTO);
+	assert_contains(err.text, "ledger.db");
+}
+
+static void a_row_of_an_unknown_state_is_an_error_not_a_guess(void **ctx)
+{
+	struct place *p = *ctx;
+	struct ledger *l = open_in(p);
+	struct job_record rec = sample(1), *rows = NULL;
+	struct mh_err err = MH_ERR_INIT;
+	size_t count = 0;
+
+	write_one(l, &rec);
+	ledger_close(l);
+	sql_in(p, "UPDATE jobs SET state='dancing'");
+	l = open_in(p);
+	assert_fails(ledger_load(l, &rows, &count, &err), &err, MH_E_PROTO);
+	assert_contains(err.text, "dancing");
+	ledger_close(l);
+	job_record_done(&rec);
+}
+
+/* Record locks are per process, so the second agent is one. */
+static void a_second_agent_is_told_who_has_the_directory(void **ctx)
+{
+	struct place *p = *ctx;
+	struct ledger *l = open_in(p);
+	int status = 0;
+	pid_t child = fork();
+
+	assert_true(child >= 0);
+	if (child == 0) {
+		struct ledger *other = NULL;
+		struct mh_err err = MH_ERR_INIT;
+		CLEAN(free) char *who = mh_format("pid %ld", (long)getppid());
+		bool told = ledger_open(p->dir, &other, &err) == -1 &&
+			    err.cls == MH_E_DENIED && strstr(err.text, who) != NULL;
+
+		_exit(told ? 0 : 1);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	ledger_close(l);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, make_place, remove_place)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(a_record_is_the_same_after_reopening),
+		T(numbers_are_never_given_twice_even_when_rows_are_gone),
+		T(what_was_not_committed_is_not_there),
+		T(sync_can_be_left_out_and_taken_up_again),
+		T(only_acknowledged_jobs_count_as_ours),
+		T(the_newest_failures_are_listed_and_old_rows_forgotten),
+		T(a_ledger_of_another_version_is_refused_and_left_alone),
+		T(a_file_that_is_no_database_is_refused),
+		T(a_row_of_an_unknown_state_is_an_error_not_a_guess),
+		T(a_second_agent_is_told_who_has_the_directory),
+	};
+
+	return cmocka_run_group_tests_name("ledger", tests, NULL, NULL);
+}
