@@ -80,6 +80,12 @@ def still_well(emulator):
     check(emulator.alive(), "the emulator is gone")
 
 
+def ends_well(emulator):
+    """A sanitizer's finding, leaks too, is another exit code."""
+    still_well(emulator)
+    equal(emulator.stop(), 0, "exit code")
+
+
 # ---- answers ----
 
 @story
@@ -200,7 +206,7 @@ def the_json_corpus_is_taken_or_refused_as_it_says():
                 equal(alone.status, 200 if body.strip().startswith(b"{") else 400, name)
             counts[kind] += 1
         check(counts["y"] > 50 and counts["n"] > 100, f"the corpus is there: {counts}")
-        still_well(e)
+        ends_well(e)
 
 
 @story
@@ -226,7 +232,7 @@ def a_body_over_one_mebibyte_is_refused_and_the_server_goes_on():
         check(got.startswith(b"HTTP/1.1 413"), f"told before the body: {got[:60]!r}")
         got = raw(e, (head + f"Content-Length: {1 << 40}\r\n\r\n").encode(), half_close=False)
         check(got.startswith(b"HTTP/1.1 413"), f"not read to its end: {got[:60]!r}")
-        still_well(e)
+        ends_well(e)
 
 
 @story
@@ -257,6 +263,7 @@ def hostile_http_is_refused_and_the_server_goes_on():
         equal(raw(e, one * 5).count(b"HTTP/1.1 200 OK"), 5, "pipelined requests")
         got = raw(e, one.replace(b"POST / ", b"POST http://proxy.example/ "))
         check(got.startswith(b"HTTP/1.1 200"), f"a proxy's form: {got[:80]!r}")
+        ends_well(e)
 
 
 @story
@@ -279,6 +286,7 @@ def many_clients_at_once_each_get_their_own_answer():
         for t in threads:
             t.join()
         equal(wrong, [])
+        ends_well(e)
 
 
 # ---- errors as an SDK reads them ----
@@ -387,7 +395,7 @@ def with_keys_a_signature_must_be_right_and_errors_have_the_services_codes():
             check(part in answer.json()["message"], f"{part!r} in {answer.json()['message']!r}")
         equal(Wire(e).call("ListPipelines", {}).code(), "MissingAuthenticationTokenException")
         equal(Wire(e).call("ListPipelines", b"{").code(), "MissingAuthenticationTokenException", "asked before the body")
-        e.stop()
+        ends_well(e)
         check("canary" not in e.text(), "no secret in the log")
 
 
