@@ -163,14 +163,11 @@ static int assemble(struct s3_request *r, struct completion *c, struct blob *b,
 			return -1;
 		row->size += c->parts[i].size;
 	}
-	*row = (struct object_row){
-		.file_id = mh_strdup(b->id),
-		.etag = multipart_etag(c),
-		.size = row->size,
-		.content_type = STEAL_PTR(c->upload.content_type),
-		.metadata = STEAL_PTR(c->upload.metadata),
-		.headers = STEAL_PTR(c->upload.headers),
-	};
+	row->file_id = mh_strdup(b->id);
+	row->etag = multipart_etag(c);
+	row->content_type = STEAL_PTR(c->upload.content_type);
+	row->metadata = STEAL_PTR(c->upload.metadata);
+	row->headers = STEAL_PTR(c->upload.headers);
 	return 0;
 }
 

@@ -82,13 +82,10 @@ static void describe(struct object_row *row, struct s3_object *ret)
 {
 	struct mh_err err = MH_ERR_INIT;
 
-	*ret = (struct s3_object){
-		.etag = STEAL_PTR(row->etag),
-		.version_id = mh_strdup("null"),
-		.content_type = STEAL_PTR(row->content_type),
-		.size = row->size,
-		.modified_ms = row->modified_ms,
-	};
+	*ret = (struct s3_object){ .size = row->size, .modified_ms = row->modified_ms };
+	ret->etag = STEAL_PTR(row->etag);
+	ret->version_id = mh_strdup("null");
+	ret->content_type = STEAL_PTR(row->content_type);
 	if (json_parse_object(row->metadata, strlen(row->metadata), &ret->metadata,
 			      &err) != 0)
 		ret->metadata = json_object_new_object();

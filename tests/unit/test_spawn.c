@@ -1,0 +1,97 @@
+/* Helper programs of the built-in workers, and names that are filled in. */
+#include "emulator/builtin/spawn.h"
+#include "emulator/builtin/task.h"
+#include "tests/unit/test.h"
+
+static void placeholders_of_a_key_are_filled_in(void **state)
+{
+	static const struct {
+		const char *template, *want;
+	} rows[] = {
+		{ "", "" },
+		{ "plain/key.zip", "plain/key.zip" },
+		{ "a/{datetime}/b", "a/2023-11-14T22:13:20.000Z/b" },
+		{ "{uuid}-{uuid}", "u-u-u-u" },
+		{ "{other} {uuid", "{other} {uuid" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		CLEAN(free)
+		char *key = deploy_key(rows[i].template, 1700000000000, "u-u");
+
+		assert_string_equal(key, rows[i].want);
+	}
+}
+
+static void a_program_that_does_not_end_is_killed_with_its_children(void **state)
+{
+	const char *const argv[] = { "/bin/sh", "-c", "cat </dev/zero >/dev/null & wait",
+				     NULL };
+	const char *const envp[] = { "PATH=/usr/bin:/bin", NULL };
+	CLEAN(buf) struct buf out = BUF_INIT(64);
+	struct mh_err err = MH_ERR_INIT;
+	int code;
+
+	(void)state;
+	assert_fails(spawn_run(&(struct spawn_request){ .argv = argv,
+							.envp = envp,
+							.stdin_fd = -1,
+							.stdout_fd = -1,
+							.out = &out,
+							.timeout_ms = 50 },
+			       &code, &err),
+		     &err, MH_E_TIMEOUT);
+}
+
+static void too_much_output_is_thrown_away_not_kept_waiting(void **state)
+{
+	const char *const argv[] = { "/bin/sh", "-c",
+				     "head -c 1000000 /dev/zero | tr '\\0' x; exit 3",
+				     NULL };
+	const char *const envp[] = { "PATH=/usr/bin:/bin", NULL };
+	CLEAN(buf) struct buf out = BUF_INIT(100);
+	struct mh_err err = MH_ERR_INIT;
+	int code;
+
+	(void)state;
+	assert_ok(spawn_run(&(struct spawn_request){ .argv = argv,
+						     .envp = envp,
+						     .stdin_fd = -1,
+						     .stdout_fd = -1,
+						     .out = &out,
+						     .timeout_ms = 20000 },
+			    &code, &err),
+		  &err);
+	assert_int_equal(code, 3);
+	assert_int_equal(out.len, 100);
+}
+
+static void a_missing_program_is_not_found(void **state)
+{
+	const char *const argv[] = { "/nonexistent/program", NULL };
+	const char *const envp[] = { NULL };
+	struct mh_err err = MH_ERR_INIT;
+	int code;
+
+	(void)state;
+	assert_fails(spawn_run(&(struct spawn_request){ .argv = argv,
+							.envp = envp,
+							.stdin_fd = -1,
+							.stdout_fd = -1,
+							.timeout_ms = 1000 },
+			       &code, &err),
+		     &err, MH_E_NOTFOUND);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(placeholders_of_a_key_are_filled_in),
+		cmocka_unit_test(a_program_that_does_not_end_is_killed_with_its_children),
+		cmocka_unit_test(too_much_output_is_thrown_away_not_kept_waiting),
+		cmocka_unit_test(a_missing_program_is_not_found),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
