@@ -146,6 +146,8 @@ def verify(load, cp, s3):
     for job, nonce in load.pending_acks.items():  # the kill came between request and answer
         if acknowledge(cp, job, nonce) == "InProgress":
             cp.put_job_success_result(jobId=job)
+    for job in load.pending_results:  # the same for a result: sent again, as an agent would
+        check(code_of(cp.put_job_success_result, jobId=job) in (None, "InvalidJobStateException"), f"result of {job}")
 
 
 def drain(emulator, cp):
