@@ -61,7 +61,8 @@ int builtin_pool_new(struct builtin_pool **ret, struct mh_err *err) MH_MUST_CHEC
 int builtin_pool_start(struct builtin_pool *pool, struct writer *writer, struct s3 *s3,
 		       const struct settings *settings, struct mh_err *err) MH_MUST_CHECK;
 void builtin_pool_wake(void *pool);
-/* Lets the job in hand finish, joins. */
+/* Ends what is in hand (programs are stopped, nothing is reported: the next life of the
+ * process does it again), joins. */
 void builtin_pool_stop(struct builtin_pool *pool);
 
 #endif

@@ -184,7 +184,6 @@ static int unpack(struct task *t, int archive_fd, const char *dir)
 		max,     "--max-entries", UNPACK_ENTRIES, NULL
 	};
 	const char *const envp[] = { "PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", NULL };
-	struct mh_err err = MH_ERR_INIT;
 	int code;
 
 	if (access(program, X_OK) != 0)
@@ -193,15 +192,15 @@ static int unpack(struct task *t, int archive_fd, const char *dir)
 			"Extract needs the program millhand-archive, which is not at %s. "
 			"Install it, or name it in the server's MILLHAND_ARCHIVE.",
 			program);
-	if (spawn_run(&(struct spawn_request){ .argv = argv,
-					       .envp = envp,
-					       .stdin_fd = archive_fd,
-					       .stdout_fd = -1,
-					       .report = &report,
-					       .timeout_ms = UNPACK_TIMEOUT_MS },
-		      &code, &err) != 0)
-		return task_fail(t, FAIL_SYSTEM, "millhand-archive could not be run: %s.",
-				 err.text);
+	if (task_spawn(t,
+		       &(struct spawn_request){ .argv = argv,
+						.envp = envp,
+						.stdin_fd = archive_fd,
+						.stdout_fd = -1,
+						.report = &report,
+						.timeout_ms = UNPACK_TIMEOUT_MS },
+		       "millhand-archive", &code) != 0)
+		return -1;
 	return judge_report(t, &report, code);
 }
 
@@ -216,6 +215,8 @@ static int walk_entry(struct deployment *d, int dir_fd, const char *name,
 	CLEAN(fd) int fd = -1;
 	struct stat st;
 
+	if (task_go_on(d->task) != 0)
+		return -1;
 	if (!str_is_utf8(name, strlen(name)))
 		return task_fail(
 			d->task, FAIL_JOB,

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/eventfd.h>
 #include <time.h>
 
 #include "emulator/builtin/task.h"
@@ -24,6 +25,7 @@ struct builtin_pool {
 	uint64_t wakes;
 	bool stopping;
 
+	int cancel_fd; /* an eventfd, readable from the stop on */
 	char epoch[STR_UUID_SIZE]; /* this life of the process */
 	struct writer *writer;
 	struct s3 *s3;
@@ -36,7 +38,12 @@ int builtin_pool_new(struct builtin_pool **ret, struct mh_err *err)
 	struct builtin_pool *p = mh_alloc(sizeof(*p));
 	pthread_condattr_t attributes;
 
-	(void)err; /* plain mutexes and conditions cannot fail */
+	p->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (p->cancel_fd < 0) {
+		(void)mh_err_sys(err, "cannot make an eventfd"); /* -1 below */
+		free(p);
+		return -1;
+	}
 	(void)pthread_condattr_init(&attributes);
 	(void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&p->changed, &attributes);
@@ -176,11 +183,14 @@ static bool work_once(struct builtin_pool *p)
 	    !c.found)
 		return false;
 	FAULT_POINT("builtin.claimed");
-	t = (struct task){
-		.job = &c.job, .s3 = p->s3, .settings = p->settings, .tmp_dir = p->tmp_dir
-	};
+	t = (struct task){ .job = &c.job,
+			   .s3 = p->s3,
+			   .settings = p->settings,
+			   .tmp_dir = p->tmp_dir,
+			   .cancel_fd = p->cancel_fd };
 	task_run(&t);
-	report_work(p, &t);
+	if (!t.cancelled)
+		report_work(p, &t);
 	task_done(&t);
 	builtin_job_done(&c.job);
 	return true;
@@ -244,10 +254,12 @@ void builtin_pool_stop(struct builtin_pool *p)
 	p->stopping = true;
 	pthread_cond_broadcast(&p->changed);
 	pthread_mutex_unlock(&p->lock);
+	(void)eventfd_write(p->cancel_fd, 1); /* it cannot be full */
 	for (size_t i = 0; i < p->thread_count; i++)
 		pthread_join(p->threads[i], NULL);
 	(void)pthread_cond_destroy(&p->changed);
 	(void)pthread_mutex_destroy(&p->lock);
+	clean_fd(&p->cancel_fd);
 	free(p->tmp_dir);
 	free(p);
 }

@@ -3,6 +3,7 @@
  * packed as a zip by the git program. The branch is read once; everything after goes
  * by the commit, so a push in between changes nothing.
  */
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -137,7 +138,6 @@ static int run_git(struct task *t, const struct repository *r, const char *const
 {
 	CLEAN(free) char *dir = mh_format("--git-dir=%s", r->dir);
 	const char *full[16] = { "git", dir };
-	struct mh_err err = MH_ERR_INIT;
 	size_t n = 2;
 
 	for (size_t i = 0; argv[i] != NULL; i++) {
@@ -145,18 +145,17 @@ static int run_git(struct task *t, const struct repository *r, const char *const
 		full[n++] = argv[i];
 	}
 	full[n] = NULL;
-	if (spawn_run(&(struct spawn_request){ .argv = full,
-					       .envp = git_env,
-					       .stdin_fd = -1,
-					       .stdout_fd = out_fd,
-					       .out = out,
-					       .errors = errors,
-					       .timeout_ms = timeout_ms,
-					       .file_max_bytes =
-						       t->settings->max_object_bytes },
-		      ret_code, &err) != 0)
-		return task_fail(t, FAIL_SYSTEM, "git could not be run: %s.", err.text);
-	return 0;
+	return task_spawn(t,
+			  &(struct spawn_request){
+				  .argv = full,
+				  .envp = git_env,
+				  .stdin_fd = -1,
+				  .stdout_fd = out_fd,
+				  .out = out,
+				  .errors = errors,
+				  .timeout_ms = timeout_ms,
+				  .file_max_bytes = t->settings->max_object_bytes },
+			  "git", ret_code);
 }
 
 /* git's own words, on one line. */
@@ -333,6 +332,12 @@ static int pack_commit(struct task *t, const struct repository *r)
 	if (task_tmp_file(t, &fd) != 0 ||
 	    run_git(t, r, argv, NULL, fd, ARCHIVE_TIMEOUT_MS, &code, &errors) != 0)
 		return -1;
+	if (code == 128 + SIGXFSZ)
+		return task_fail(
+			t, FAIL_JOB,
+			"Commit %s of %s packs into more than the %lld bytes that an "
+			"object may have.",
+			r->commit, r->name, (long long)t->settings->max_object_bytes);
 	if (code != 0) {
 		CLEAN(free) char *words = git_words(&errors);
 

@@ -197,20 +197,24 @@ static void collect(struct collector *c)
 		MH_ASSERT(buf_add(c->into, piece, (size_t)n, &err) == 0); /* it fits */
 }
 
-static int wait_until(const struct run *run, struct pollfd *fds, nfds_t count)
+/* The last of fds is the one that cancels. Answers false when it did, or when the
+ * deadline passed. */
+static bool wait_for_any(const struct run *run, struct pollfd *fds, nfds_t count)
 {
 	int64_t left = run->end_ms - clock_mono_ms();
 
 	if (left <= 0)
-		return 0;
-	return poll(fds, count, left > 60000 ? 60000 : (int)left);
+		return false;
+	fds[count] = (struct pollfd){ .fd = run->request->cancel_fd, .events = POLLIN };
+	(void)poll(fds, count + 1, left > 60000 ? 60000 : (int)left); /* EINTR: again */
+	return fds[count].revents == 0;
 }
 
-/* Until every pipe is at its end; false when the deadline passed first. */
+/* Until every pipe is at its end; false when it was given up. */
 static bool collect_all(struct run *run)
 {
 	for (;;) {
-		struct pollfd fds[SPAWN_OUTPUTS];
+		struct pollfd fds[SPAWN_OUTPUTS + 1];
 		nfds_t count = 0;
 
 		for (int i = 0; i < SPAWN_OUTPUTS; i++)
@@ -220,7 +224,7 @@ static bool collect_all(struct run *run)
 				};
 		if (count == 0)
 			return true;
-		if (wait_until(run, fds, count) == 0 && clock_mono_ms() >= run->end_ms)
+		if (!wait_for_any(run, fds, count))
 			return false;
 		for (int i = 0; i < SPAWN_OUTPUTS; i++)
 			if (run->collectors[i].read_fd >= 0)
@@ -228,13 +232,13 @@ static bool collect_all(struct run *run)
 	}
 }
 
-/* Until the program has ended; false when the deadline passed first. */
+/* Until the program has ended; false when it was given up. */
 static bool await_end(struct run *run)
 {
-	struct pollfd fd = { .fd = run->pid_fd, .events = POLLIN };
+	struct pollfd fds[2] = { { .fd = run->pid_fd, .events = POLLIN } };
 
-	while (run->pid_fd >= 0 && fd.revents == 0) {
-		if (wait_until(run, &fd, 1) == 0 && clock_mono_ms() >= run->end_ms)
+	while (run->pid_fd >= 0 && fds[0].revents == 0) {
+		if (!wait_for_any(run, fds, 1))
 			return false;
 	}
 	return true;
@@ -253,17 +257,19 @@ static int reap(struct run *run)
 
 static int finish(struct run *run, int *ret_code, struct mh_err *err)
 {
-	bool in_time = collect_all(run) && await_end(run);
+	const struct spawn_request *r = run->request;
+	bool done = collect_all(run) && await_end(run);
 
 	/* Not reaped yet, so the number is still that of this program's group. */
-	if (!in_time)
+	if (!done)
 		(void)kill(-run->pid, SIGKILL); /* it may be at its end just now */
 	*ret_code = reap(run);
-	if (!in_time)
-		return mh_err_set(err, MH_E_TIMEOUT, "%s was stopped after %lld s",
-				  run->request->argv[0],
-				  (long long)(run->request->timeout_ms / 1000));
-	return 0;
+	if (done)
+		return 0;
+	if (clock_mono_ms() < run->end_ms)
+		return mh_err_set(err, MH_E_CANCELLED, "%s was stopped", r->argv[0]);
+	return mh_err_set(err, MH_E_TIMEOUT, "%s was stopped after %lld s", r->argv[0],
+			  (long long)(r->timeout_ms / 1000));
 }
 
 int spawn_run(const struct spawn_request *r, int *ret_code, struct mh_err *err)

@@ -2,10 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "emulator/builtin/spawn.h"
 #include "lib/base/str.h"
 
 static const struct {
@@ -67,6 +69,29 @@ int task_config(struct task *t, const char *key, const char **ret)
 				 "The action's configuration has no value for %s.", key);
 	*ret = value;
 	return 0;
+}
+
+int task_spawn(struct task *t, struct spawn_request *r, const char *what, int *ret_code)
+{
+	struct mh_err err = MH_ERR_INIT;
+
+	r->cancel_fd = t->cancel_fd;
+	if (spawn_run(r, ret_code, &err) == 0)
+		return 0;
+	if (err.cls == MH_E_CANCELLED) {
+		t->cancelled = true;
+		return -1;
+	}
+	return task_fail(t, FAIL_SYSTEM, "%s could not be run: %s.", what, err.text);
+}
+
+int task_go_on(struct task *t)
+{
+	struct pollfd fd = { .fd = t->cancel_fd, .events = POLLIN };
+
+	if (poll(&fd, 1, 0) == 1)
+		t->cancelled = true;
+	return t->cancelled ? -1 : 0;
 }
 
 int task_tmp_file(struct task *t, int *ret_fd)

@@ -20,7 +20,10 @@ struct task {
 	struct s3 *s3;
 	const struct settings *settings;
 	const char *tmp_dir; /* <data_dir>/tmp/builtin; emptied at start */
+	int cancel_fd; /* readable once the server stops */
 
+	/* The server stops: nothing is reported, the next life does it again. */
+	bool cancelled;
 	/* How it ended: owned here. */
 	const char *failure_type; /* NULL: success */
 	char *message;
@@ -38,6 +41,12 @@ void task_done(struct task *t);
 int task_fail(struct task *t, const char *type, const char *fmt, ...) MH_PRINTF(3, 4);
 /* A configuration value, or -1 with ConfigurationError when it is missing or empty. */
 int task_config(struct task *t, const char *key, const char **ret) MH_MUST_CHECK;
+struct spawn_request;
+/* spawn_run, given up when the server stops. what names the program in the failure. */
+int task_spawn(struct task *t, struct spawn_request *r, const char *what,
+	       int *ret_code) MH_MUST_CHECK;
+/* Asked between steps of long work; -1 when the server stops. */
+int task_go_on(struct task *t) MH_MUST_CHECK;
 /* An unnamed file under tmp_dir. */
 int task_tmp_file(struct task *t, int *ret_fd) MH_MUST_CHECK;
 /* Stores fd as the job's one output artifact, when it has one. */

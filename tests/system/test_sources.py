@@ -4,6 +4,7 @@ each through a real pipeline."""
 import hashlib
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -142,6 +143,19 @@ def zip_of(files):
 def need_archive():
     if not os.access(ARCHIVE, os.X_OK):
         skip("millhand-archive is not built")
+
+
+def hang_once(place):
+    """Puts a git in front that hangs the first time; answers the file that then holds its process id."""
+    fake, flag = place.path("bin"), place.path("held")
+    git = shutil.which("git")
+    os.makedirs(fake)
+    with open(os.path.join(fake, "git"), "w") as f:
+        f.write(f'#!/bin/sh\nif [ ! -e {flag} ]; then echo $$ >{flag}.new; mv {flag}.new {flag}; exec tail -f /dev/null; fi\n'
+                f'exec {git} "$@"\n')
+    os.chmod(os.path.join(fake, "git"), 0o755)
+    place.env["PATH"] = fake + ":" + place.env["PATH"]
+    return flag
 
 
 @story
@@ -285,18 +299,27 @@ def object_keys_may_hold_a_date_and_a_uuid():
 
 
 @story
+def a_stop_does_not_wait_for_a_program_that_hangs():
+    with Place() as place:
+        commit = Git(place).commit({"f": "1"}, "one")
+        flag = hang_once(place)
+        it = Story(place)
+        it.s3.create_bucket(Bucket="site")
+        it.cp.create_pipeline(pipeline=pipeline(git_source(), s3_deploy(Extract="false", ObjectKey="src.zip")))
+        wait_for(lambda: os.path.exists(flag), what="git to be started")
+        equal(it.emulator.stop(10), 0, "exit code")
+        with open(flag) as f:
+            check(not os.path.exists(f"/proc/{f.read().strip()}"), "git is gone")
+        it.restart()
+        equal(it.ended("Succeeded")["sourceRevisions"][0]["revisionId"], commit)
+
+
+@story
 def built_in_work_that_a_crash_cut_off_is_done_again():
     with Place() as place:
         git = Git(place)
         commit = git.commit({"f": "1"}, "one")
-        # A git that hangs once: the action is claimed, and the server dies with it in hand.
-        fake, flag = place.path("bin"), place.path("held")
-        os.makedirs(fake)
-        with open(os.path.join(fake, "git"), "w") as f:
-            f.write(f'#!/bin/sh\nif [ ! -e {flag} ]; then echo $$ >{flag}.new; mv {flag}.new {flag}; exec tail -f /dev/null; fi\n'
-                    f'exec {subprocess.run(["which", "git"], capture_output=True, text=True).stdout.strip()} "$@"\n')
-        os.chmod(os.path.join(fake, "git"), 0o755)
-        place.env["PATH"] = fake + ":" + place.env["PATH"]
+        flag = hang_once(place)
         it = Story(place)
         it.s3.create_bucket(Bucket="site")
         it.cp.create_pipeline(pipeline=pipeline(git_source(), s3_deploy(Extract="false", ObjectKey="src.zip")))

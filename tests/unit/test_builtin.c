@@ -101,6 +101,7 @@ static void run_shell(const char *script)
 	assert_ok(spawn_run(&(struct spawn_request){ .argv = argv,
 						     .envp = envp,
 						     .stdin_fd = -1,
+						     .cancel_fd = -1,
 						     .stdout_fd = -1,
 						     .errors = &errors,
 						     .timeout_ms = 30000 },

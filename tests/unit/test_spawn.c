@@ -1,4 +1,6 @@
 /* Helper programs of the built-in workers, and names that are filled in. */
+#include <sys/eventfd.h>
+
 #include "emulator/builtin/spawn.h"
 #include "emulator/builtin/task.h"
 #include "tests/unit/test.h"
@@ -37,11 +39,32 @@ static void a_program_that_does_not_end_is_killed_with_its_children(void **state
 	assert_fails(spawn_run(&(struct spawn_request){ .argv = argv,
 							.envp = envp,
 							.stdin_fd = -1,
+							.cancel_fd = -1,
 							.stdout_fd = -1,
 							.out = &out,
 							.timeout_ms = 50 },
 			       &code, &err),
 		     &err, MH_E_TIMEOUT);
+}
+
+static void a_program_is_killed_when_its_caller_stops(void **state)
+{
+	const char *const argv[] = { "/bin/sh", "-c", "exec cat /dev/zero >/dev/null",
+				     NULL };
+	const char *const envp[] = { "PATH=/usr/bin:/bin", NULL };
+	struct mh_err err = MH_ERR_INIT;
+	CLEAN(fd) int cancel_fd = eventfd(1, EFD_CLOEXEC);
+	int code;
+
+	(void)state;
+	assert_fails(spawn_run(&(struct spawn_request){ .argv = argv,
+							.envp = envp,
+							.stdin_fd = -1,
+							.cancel_fd = cancel_fd,
+							.stdout_fd = -1,
+							.timeout_ms = 60000 },
+			       &code, &err),
+		     &err, MH_E_CANCELLED);
 }
 
 static void too_much_output_is_thrown_away_not_kept_waiting(void **state)
@@ -58,6 +81,7 @@ static void too_much_output_is_thrown_away_not_kept_waiting(void **state)
 	assert_ok(spawn_run(&(struct spawn_request){ .argv = argv,
 						     .envp = envp,
 						     .stdin_fd = -1,
+						     .cancel_fd = -1,
 						     .stdout_fd = -1,
 						     .out = &out,
 						     .timeout_ms = 20000 },
@@ -78,6 +102,7 @@ static void a_missing_program_is_not_found(void **state)
 	assert_fails(spawn_run(&(struct spawn_request){ .argv = argv,
 							.envp = envp,
 							.stdin_fd = -1,
+							.cancel_fd = -1,
 							.stdout_fd = -1,
 							.timeout_ms = 1000 },
 			       &code, &err),
@@ -89,6 +114,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(placeholders_of_a_key_are_filled_in),
 		cmocka_unit_test(a_program_that_does_not_end_is_killed_with_its_children),
+		cmocka_unit_test(a_program_is_killed_when_its_caller_stops),
 		cmocka_unit_test(too_much_output_is_thrown_away_not_kept_waiting),
 		cmocka_unit_test(a_missing_program_is_not_found),
 	};
