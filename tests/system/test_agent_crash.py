@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """kill -9 of the agent in each state of a job: nothing lost, nothing run twice, nothing reported twice."""
 import os
+import signal
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -10,173 +11,174 @@ from mh.tap import check, equal, run, story  # noqa: E402
 from mh.worker import FAST, Marks, action, failed_as, finished, zip_of  # noqa: E402
 
 
-def play(at, expect="success", command=None, stop_at_gate=False, **job_keys):
-    """Runs one job, kills the agent when `at(stub, marks, gate)` is true, starts it anew, and checks the end."""
-    with Place() as place, Stub() as stub:
-        marks, gate = Marks(place), place.path("gate")
-        text = command or marks.command() + ' && echo out > "$MILLHAND_OUTPUT_OUT/f"'
-        conf = place.agent_conf(stub.endpoint, [action(place, text.replace("@GATE@", gate))], **FAST)
-        job_keys.setdefault("inputs", {"Src": zip_of({"f": b"x"})})
-        job_keys.setdefault("outputs", ["Out"])
-        job = stub.job(**job_keys)
-        prepare = getattr(at, "prepare", None)
-        if prepare:
-            prepare(stub)
-        first = place.agent(conf, name="first")
-        wait_for(lambda: at(stub, marks, job), what="the moment to kill")
+class Crash:
+    """A stub, a place, and an agent that is killed and started anew."""
+
+    def __init__(self, command, **job):
+        self.place, self.stub = Place(), Stub()
+        self.marks = Marks(self.place)
+        self.gate = self.place.path("gate")
+        os.mkfifo(self.gate)
+        text = command.format(mark=self.marks.command(), gate=self.gate, end=self.marks.command("ended"))
+        self.conf = self.place.agent_conf(self.stub.endpoint, [action(self.place, text)], **FAST)
+        self.job = self.stub.job(**job)
+
+    def __enter__(self):
+        self.place.__enter__()
+        return self
+
+    def __exit__(self, *exc):
+        self.stub.close()
+        self.place.__exit__(*exc)
+
+    def agent(self, name):
+        return self.place.agent(self.conf, name=name)
+
+    def open_gate(self):
+        with open(self.gate, "w") as f:
+            f.write("go\n")
+
+
+WORK = '{mark} && echo out > "$MILLHAND_OUTPUT_OUT/f"'
+
+
+def killed_at(operation, *faults):
+    """kill -9 when this request was sent and not answered; then one result, one run, and the next job."""
+    with Crash(WORK, inputs={"Src": zip_of({"f": b"x"})}, outputs=["Out"]) as c:
+        for fault in faults:
+            c.stub.fault(operation, fault)
+        c.stub.fault(operation, "hang", 50)
+        first = c.agent("first")
+        wait_for(lambda: len(c.stub.seen(operation)) > len(faults), what=f"{operation} to be sent")
         first.kill()
-        stub.clear_faults()
-        if stop_at_gate:
-            open(gate, "w").close()
-        second = place.agent(conf, name="second")
-        put = finished(job, expect)
-        finished(stub.job(), "success", 30)  # the agent goes on with other work
-        equal(len([k for k, _ in job.results]), 1, "results")
+        c.stub.clear_faults()
+        second = c.agent("second")
+        finished(c.job, "success")
+        finished(c.stub.job(inputs={"Src": zip_of({"f": b"y"})}, outputs=["Out"]), "success")
+        equal(c.marks.lines(), ["ran", "ran"], "one run for each of the two jobs")
+        equal(len(c.job.results), 1, "results")
         check(second.alive(), "the second agent lives")
-        return place, marks, job, put
-
-
-def hanging(operation):
-    """The moment at which this request has been sent and is not answered."""
-
-    def at(stub, marks, job):
-        return bool(stub.seen(operation))
-
-    at.prepare = lambda stub: stub.fault(operation, "hang", 50)
-    return at
+        equal(c.stub.bad_signatures, [])
 
 
 @story
 def killed_while_acknowledging():
-    _, marks, job, _ = play(hanging("AcknowledgeJob"))
-    equal(job.status, "Succeeded")
+    killed_at("AcknowledgeJob")
 
 
 @story
 def killed_after_an_acknowledgement_whose_answer_was_lost():
-    def at(stub, marks, job):
-        return job.acked_nonce is not None
-
-    at.prepare = lambda stub: (stub.fault("AcknowledgeJob", "drop_after"), stub.fault("AcknowledgeJob", "hang", 50))
-    play(at)
+    killed_at("AcknowledgeJob", "drop_after")
 
 
 @story
 def killed_while_fetching_an_input():
-    play(hanging("S3 GET"))
-
-
-GATED = ("echo ran >> {marks}; until [ -e @GATE@ ]; do :; done; "
-         'echo out > "$MILLHAND_OUTPUT_OUT/f"')
+    killed_at("S3 GET")
 
 
 @story
 def killed_while_the_handler_runs_and_the_job_is_adopted():
-    with Place() as place, Stub() as stub:
-        marks, gate = Marks(place), place.path("gate")
-        os.mkfifo(gate)
-        command = marks.command() + f'; read line < {gate}; echo out > "$MILLHAND_OUTPUT_OUT/f"'
-        conf = place.agent_conf(stub.endpoint, [action(place, command)], **FAST)
-        job = stub.job(outputs=["Out"])
-        first = place.agent(conf, name="first")
-        marks.wait()
+    with Crash('{mark}; read line < {gate}; echo out > "$MILLHAND_OUTPUT_OUT/f"', outputs=["Out"]) as c:
+        first = c.agent("first")
+        c.marks.wait()
         first.kill()
-        second = place.agent(conf, name="second")
+        second = c.agent("second")
         wait_for(lambda: "adopt" in second.text(), what="the second agent to adopt the job")
-        equal(job.results, [])
-        with open(gate, "w") as f:
-            f.write("go\n")
-        finished(job, "success")
-        equal(marks.lines(), ["ran"])
-        equal(len(stub.seen("AcknowledgeJob")), 1, "acknowledgements")
+        equal(c.job.results, [])
+        c.open_gate()
+        finished(c.job, "success")
+        equal(c.marks.lines(), ["ran"])
+        equal(len(c.stub.seen("AcknowledgeJob")), 1, "acknowledgements")
 
 
 @story
 def a_handler_that_ends_while_no_agent_lives_is_reported_by_the_next():
-    with Place() as place, Stub() as stub:
-        marks, gate = Marks(place), place.path("gate")
-        os.mkfifo(gate)
-        command = marks.command() + f"; read line < {gate}; {marks.command('ended')}; exit 7"
-        conf = place.agent_conf(stub.endpoint, [action(place, command)], **FAST)
-        job = stub.job()
-        first = place.agent(conf, name="first")
-        marks.wait()
+    with Crash("{mark}; read line < {gate}; {end}; exit 7") as c:
+        first = c.agent("first")
+        c.marks.wait()
         first.kill()
-        with open(gate, "w") as f:
-            f.write("go\n")
-        marks.wait(2)
-        place.agent(conf, name="second")
-        failed_as(job, "JobFailed", "7")
-        equal(marks.lines(), ["ran", "ended"])
+        c.open_gate()
+        c.marks.wait(2)
+        c.agent("second")
+        failed_as(c.job, "JobFailed", "7")
+        equal(c.marks.lines(), ["ran", "ended"])
+
+
+def kill_shims(place):
+    """kill -9 of every millhand-job that belongs to this place; how many there were."""
+    count = 0
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{entry}/cmdline", "rb") as f:
+                program = f.read().split(b"\0")[0]
+            fds = [os.readlink(f"/proc/{entry}/fd/{fd}") for fd in os.listdir(f"/proc/{entry}/fd")]
+        except OSError:
+            continue  # it is gone
+        if program.endswith(b"millhand-job") and any(fd.startswith(place.dir) for fd in fds):
+            os.kill(int(entry), signal.SIGKILL)
+            count += 1
+    return count
 
 
 @story
 def killed_together_with_the_shim_the_job_is_reported_and_not_run_again():
-    with Place() as place, Stub() as stub:
-        marks = Marks(place)
-        conf = place.agent_conf(stub.endpoint, [action(place, marks.command() + "; exec tail -f /dev/null")], **FAST)
-        job = stub.job()
-        first = place.agent(conf, name="first")
-        marks.wait()
+    with Crash("{mark}; read line < {gate}") as c:
+        first = c.agent("first")
+        c.marks.wait()
         first.kill()
-        for entry in os.listdir("/proc"):
-            try:
-                with open(f"/proc/{entry}/cmdline", "rb") as f:
-                    words = f.read().split(b"\0")
-                cwd = os.readlink(f"/proc/{entry}/cwd")
-            except (OSError, ValueError):
-                continue
-            if b"millhand-job" in words[0] and (place.dir in cwd or place.dir.encode() in b" ".join(words)):
-                os.kill(int(entry), 9)
-        place.agent(conf, name="second")
-        failed_as(job, "SystemUnavailable")
-        equal(marks.lines(), ["ran"])
+        check(kill_shims(c.place) >= 1, "a shim was there to kill")
+        c.agent("second")
+        failed_as(c.job, "SystemUnavailable")
+        equal(c.marks.lines(), ["ran"])
+
+
+@story
+def a_shim_killed_alone_is_noticed_and_reported():
+    with Crash("{mark}; read line < {gate}") as c:
+        agent = c.agent("agent")
+        c.marks.wait()
+        check(kill_shims(c.place) >= 1, "a shim was there to kill")
+        failed_as(c.job, "SystemUnavailable")
+        check(agent.alive(), "the agent lives")
 
 
 @story
 def killed_while_storing_an_output():
-    _, marks, job, _ = play(hanging("S3 PUT"))
+    killed_at("S3 PUT")
 
 
 @story
 def killed_while_reporting():
-    play(hanging("PutJobSuccessResult"))
+    killed_at("PutJobSuccessResult")
+
+
+@story
+def killed_after_a_result_whose_answer_was_lost():
+    """Delivered, unknown to the agent, which dies: the next one is refused, and that counts as delivered."""
+    with Crash("{mark}") as c:
+        c.stub.fault("PutJobSuccessResult", "drop_after")
+        c.stub.fault("PutJobSuccessResult", "hang", 50)
+        first = c.agent("first")
+        wait_for(lambda: len(c.stub.seen("PutJobSuccessResult")) > 1, what="the second try")
+        first.kill()
+        c.stub.clear_faults()
+        c.agent("second")
+        finished(c.stub.job(), "success")
+        wait_for(lambda: len(c.job.results) == 2, what="the result sent again")
+        equal({kind for kind, _ in c.job.results}, {"success"}, "it never changes its kind")
+        equal(c.marks.lines(), ["ran", "ran"])
 
 
 @story
 def killed_while_a_continuation_waits():
-    with Place() as place, Stub() as stub:
-        marks = Marks(place)
-        command = marks.command() + "; echo '{\"continuation\":{\"token\":\"t\",\"delay_s\":2}}' > $MILLHAND_RESULT"
-        conf = place.agent_conf(stub.endpoint, [action(place, command)], **FAST)
-        job = stub.job()
-        first = place.agent(conf, name="first")
+    with Crash("{mark}; echo '{{\"continuation\":{{\"token\":\"t\",\"delay_s\":2}}}}' > $MILLHAND_RESULT") as c:
+        first = c.agent("first")
         wait_for(lambda: "waiting" in first.text(), what="the job to wait")
         first.kill()
-        equal(job.results, [])
-        place.agent(conf, name="second")
-        equal(finished(job, "success")["continuationToken"], "t")
-        equal(marks.lines(), ["ran"])
-
-
-@story
-def no_state_is_run_twice():
-    """Each of the kills above leaves one mark: the handler started at most once."""
-    for moment in ("AcknowledgeJob", "S3 GET", "S3 PUT", "PutJobSuccessResult"):
-        with Place() as place, Stub() as stub:
-            marks = Marks(place)
-            conf = place.agent_conf(stub.endpoint, [action(place, marks.command() + ' && echo x > "$MILLHAND_OUTPUT_OUT/f"')],
-                                    **FAST)
-            job = stub.job(inputs={"Src": zip_of({"f": b"x"})}, outputs=["Out"])
-            stub.fault(moment, "hang", 50)
-            first = place.agent(conf, name="first")
-            wait_for(lambda: stub.seen(moment), what=moment)
-            first.kill()
-            stub.clear_faults()
-            place.agent(conf, name="second")
-            finished(job, "success")
-            equal(marks.lines(), ["ran"], moment)
-            equal(len(job.results), 1, moment)
+        equal(c.job.results, [])
+        c.agent("second")
+        equal(finished(c.job, "success")["continuationToken"], "t")
+        equal(c.marks.lines(), ["ran"])
 
 
 run()

@@ -57,7 +57,7 @@ def a_job_goes_from_poll_to_success_with_its_artifacts():
 @story
 def the_environment_of_a_command_is_complete():
     with Scene() as s:
-        job = s.run_job(f'env > {s.place.path("env")}; cat "$MILLHAND_JOB" > {s.place.path("job")}',
+        job = s.run_job(f'env > {s.place.path("env")}; cat "$MILLHAND_JOB" > {s.place.path("job")}; echo x > "$MILLHAND_OUTPUT_OUT/f"',
                         inputs={"My-Src": zip_of({"f": b""})}, outputs=["Out"], token="again",
                         configuration={"Flavour": "dark"}, action={"outputs": [0, 1]})
         finished(job, "success")
@@ -134,7 +134,7 @@ def exit_codes_and_signals_become_failures_with_the_end_of_the_log():
                 action(s.place, "kill -KILL $$", provider="Kill"))
         failed_as(exit3, "JobFailed", "3", "the last words")
         failed_as(host, "SystemUnavailable", "75")
-        failed_as(killed, "JobFailed", "KILL")
+        failed_as(killed, "JobFailed", "signal 9")
 
 
 @story
