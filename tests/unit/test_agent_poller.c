@@ -1,0 +1,313 @@
+/* When polls leave, and for how many jobs. */
+#include "tests/unit/test.h"
+
+#include <stdio.h>
+
+#include "agent/poller.h"
+#include "agent/retry.h"
+#include "lib/base/macros.h"
+
+#define ENTRIES 4
+
+struct scene {
+	struct poller *p;
+	int64_t now;
+	char sent[256]; /* "0:8 1:2 ": entry and batch of each poll */
+	int batch[ENTRIES];
+	int polls;
+};
+
+static double middle(void)
+{
+	return 0.5; /* no jitter, and three quarters of every back-off */
+}
+
+static void note_poll(void *ctx, size_t entry, int batch)
+{
+	struct scene *s = ctx;
+	size_t used = strlen(s->sent);
+
+	(void)snprintf(s->sent + used, sizeof(s->sent) - used, "%zu:%d ", entry, batch);
+	if (entry < ENTRIES)
+		s->batch[entry] = batch;
+	s->polls++;
+}
+
+static struct scene *scene_with(int max_jobs, double rate)
+{
+	struct scene *s = mh_alloc(sizeof(*s));
+	struct poller_options o = { .min_ms = 1000,
+				    .max_ms = 10000,
+				    .retry_base_ms = 1000,
+				    .rate = rate,
+				    .max_jobs = max_jobs,
+				    .poll = note_poll,
+				    .ctx = s };
+
+	retry_set_random_for_test(middle);
+	s->now = 100000;
+	s->p = poller_new(&o, s->now);
+	return s;
+}
+
+static void scene_free(struct scene *s)
+{
+	poller_free(s->p);
+	free(s);
+	retry_set_random_for_test(NULL);
+}
+
+/* What one run sends. */
+static const char *run(struct scene *s, int64_t *ret_next)
+{
+	int64_t next;
+
+	s->sent[0] = '\0';
+	next = poller_run(s->p, s->now);
+	if (ret_next)
+		*ret_next = next;
+	return s->sent;
+}
+
+static void empty(struct scene *s, size_t entry)
+{
+	poller_answered(s->p, entry, 0, s->now);
+}
+
+static void the_first_poll_is_immediate_and_asks_for_every_slot(void **ctx)
+{
+	struct scene *s = scene_with(8, 100);
+	int64_t next;
+
+	(void)ctx;
+	(void)poller_add(s->p, 0);
+	assert_string_equal(run(s, &next), "0:8 ");
+	assert_int_equal(next, POLLER_NEVER); /* nothing wakes up while it is under way */
+	assert_true(poller_in_flight(s->p));
+	assert_string_equal(run(s, NULL), "");
+	empty(s, 0);
+	assert_string_equal(run(s, &next), "");
+	assert_int_equal(next, s->now + 1000);
+	scene_free(s);
+}
+
+static void slots_are_reserved_before_a_poll_and_types_take_turns(void **ctx)
+{
+	struct scene *s = scene_with(3, 100);
+
+	(void)ctx;
+	(void)poller_add(s->p, 2);
+	(void)poller_add(s->p, 2);
+	(void)poller_add(s->p, 2);
+	/* Two and one are reserved: the third type waits its turn. */
+	assert_string_equal(run(s, NULL), "0:2 1:1 ");
+	empty(s, 0);
+	assert_string_equal(run(s, NULL), "2:2 ");
+	empty(s, 1);
+	empty(s, 2);
+	s->now += 1000;
+	assert_string_equal(run(s, NULL), "0:2 1:1 ");
+	empty(s, 0);
+	empty(s, 1);
+	assert_string_equal(run(s, NULL), "2:2 ");
+	scene_free(s);
+}
+
+static void never_more_jobs_than_slots_however_polls_and_jobs_interleave(void **ctx)
+{
+	struct scene *s = scene_with(5, 1000);
+	int used[ENTRIES] = { 0 }, total = 0;
+	unsigned seed = 42;
+
+	(void)ctx;
+	for (size_t i = 0; i < ENTRIES; i++)
+		(void)poller_add(s->p, i == 0 ? 1 : 3);
+	for (int step = 0; step < 20000; step++) {
+		size_t e = (seed = seed * 1103515245 + 12345) / 65536 % ENTRIES;
+		int n = (int)((seed = seed * 1103515245 + 12345) / 65536 % 4);
+
+		if (s->batch[e] > 0) {
+			int got = n < s->batch[e] ? n : s->batch[e];
+
+			s->batch[e] = 0;
+			poller_answered(s->p, e, got, s->now);
+			for (int i = 0; i < got; i++) {
+				poller_take(s->p, e);
+				used[e]++;
+				total++;
+			}
+		} else if (used[e] > 0) {
+			poller_give(s->p, e, s->now);
+			used[e]--;
+			total--;
+		}
+		assert_true(total <= 5 && used[0] <= 1 && used[e] <= 3);
+		s->now += 100;
+		(void)run(s, NULL);
+	}
+	assert_true(s->polls > 1000);
+	scene_free(s);
+}
+
+static void without_a_slot_there_is_no_poll_and_a_freed_slot_polls_at_once(void **ctx)
+{
+	struct scene *s = scene_with(2, 100);
+	int64_t next;
+
+	(void)ctx;
+	(void)poller_add(s->p, 0);
+	assert_string_equal(run(s, NULL), "0:2 ");
+	poller_answered(s->p, 0, 2, s->now);
+	poller_take(s->p, 0);
+	poller_take(s->p, 0);
+	assert_string_equal(run(s, &next), "");
+	assert_int_equal(next, POLLER_NEVER);
+	s->now += 5;
+	poller_give(s->p, 0, s->now);
+	assert_string_equal(run(s, NULL), "0:1 ");
+	scene_free(s);
+}
+
+static void a_full_batch_is_followed_at_once_by_another_poll(void **ctx)
+{
+	struct scene *s = scene_with(8, 100);
+
+	(void)ctx;
+	(void)poller_add(s->p, 2);
+	assert_string_equal(run(s, NULL), "0:2 ");
+	poller_answered(s->p, 0, 2, s->now);
+	poller_take(s->p, 0);
+	assert_string_equal(run(s, NULL), "0:1 ");
+	scene_free(s);
+}
+
+static void the_interval_grows_only_after_twenty_empty_answers(void **ctx)
+{
+	struct scene *s = scene_with(8, 100);
+	int64_t next = 0, last = 0;
+
+	(void)ctx;
+	(void)poller_add(s->p, 0);
+	for (int i = 0; i < 20; i++) {
+		(void)run(s, NULL);
+		empty(s, 0);
+		(void)run(s, &next);
+		assert_int_equal(next - s->now, 1000);
+		s->now = next;
+	}
+	for (int i = 0; i < 15; i++) {
+		(void)run(s, NULL);
+		empty(s, 0);
+		(void)run(s, &next);
+		assert_true(next - s->now > 1000 && next - s->now >= last);
+		last = next - s->now;
+		s->now = next;
+	}
+	assert_int_equal(last, 10000);
+	(void)run(s, NULL);
+	poller_answered(s->p, 0, 1, s->now); /* a job brings the short interval back */
+	(void)run(s, &next);
+	assert_int_equal(next - s->now, 1000);
+	scene_free(s);
+}
+
+static void errors_back_off_to_a_minute_and_a_freed_slot_does_not_hurry_them(void **ctx)
+{
+	struct scene *s = scene_with(8, 100);
+	struct poller_failure f = { .asked_ms = -1 };
+	int64_t last = 0, delay = 0;
+
+	(void)ctx;
+	(void)poller_add(s->p, 0);
+	poller_take(s->p, 0);
+	for (int i = 0; i < 10; i++) {
+		assert_string_equal(run(s, NULL), "0:7 ");
+		delay = poller_failed(s->p, 0, &f, s->now);
+		assert_true(delay >= last && delay <= 60000);
+		last = delay;
+		s->now += delay;
+	}
+	assert_int_equal(last, 45000);
+	(void)run(s, NULL);
+	(void)poller_failed(s->p, 0, &f, s->now);
+	poller_give(s->p, 0, s->now);
+	assert_string_equal(run(s, NULL), "");
+	scene_free(s);
+}
+
+static void a_throttle_slows_all_types_down(void **ctx)
+{
+	struct scene *s = scene_with(8, 100);
+	struct poller_failure f = { .throttled = true, .asked_ms = -1 };
+	int polls;
+
+	(void)ctx;
+	(void)poller_add(s->p, 1);
+	(void)poller_add(s->p, 1);
+	(void)poller_add(s->p, 1);
+	(void)run(s, NULL);
+	for (int i = 0; i < 12; i++)
+		(void)poller_failed(s->p, 0, &f, s->now), s->now += 60000,
+			(void)run(s, NULL);
+	empty(s, 1);
+	empty(s, 2);
+	s->now += 1000;
+	polls = s->polls;
+	(void)run(s, NULL);
+	assert_int_equal(s->polls - polls, 2);
+	scene_free(s);
+}
+
+static void one_bucket_holds_all_types(void **ctx)
+{
+	struct scene *s = scene_with(1000, 1);
+	int64_t next;
+
+	(void)ctx;
+	for (int i = 0; i < 40; i++)
+		(void)poller_add(s->p, 1);
+	(void)run(s, &next);
+	assert_int_equal(s->polls, 10); /* the burst */
+	assert_in_range(next - s->now, 990, 1010);
+	s->now = next;
+	(void)run(s, NULL);
+	assert_int_equal(s->polls, 11);
+	scene_free(s);
+}
+
+static void a_limit_ends_polling_when_enough_jobs_were_taken(void **ctx)
+{
+	struct scene *s = scene_with(8, 100);
+
+	(void)ctx;
+	(void)poller_add(s->p, 0);
+	(void)poller_add(s->p, 0);
+	poller_limit(s->p, 1);
+	assert_string_equal(run(s, NULL), "0:1 ");
+	poller_answered(s->p, 0, 1, s->now);
+	poller_take(s->p, 0);
+	poller_limit(s->p, 0);
+	assert_string_equal(run(s, NULL), "");
+	scene_free(s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_first_poll_is_immediate_and_asks_for_every_slot),
+		cmocka_unit_test(slots_are_reserved_before_a_poll_and_types_take_turns),
+		cmocka_unit_test(
+			never_more_jobs_than_slots_however_polls_and_jobs_interleave),
+		cmocka_unit_test(
+			without_a_slot_there_is_no_poll_and_a_freed_slot_polls_at_once),
+		cmocka_unit_test(a_full_batch_is_followed_at_once_by_another_poll),
+		cmocka_unit_test(the_interval_grows_only_after_twenty_empty_answers),
+		cmocka_unit_test(
+			errors_back_off_to_a_minute_and_a_freed_slot_does_not_hurry_them),
+		cmocka_unit_test(a_throttle_slows_all_types_down),
+		cmocka_unit_test(one_bucket_holds_all_types),
+		cmocka_unit_test(a_limit_ends_polling_when_enough_jobs_were_taken),
+	};
+
+	return cmocka_run_group_tests_name("poller", tests, NULL, NULL);
+}
