@@ -1,6 +1,7 @@
 /* millhand-emulator: options, start, wait for a signal, stop. */
 #include "config.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <pthread.h>
@@ -96,8 +97,13 @@ static int start(struct emulator *e, struct mh_err *err)
 {
 	struct server_options options = { .front = { .settings = e->settings } };
 
-	if (model_new(&e->model, err) != 0 || open_data(e, err) != 0 ||
-	    builtin_pool_new(&e->pool, err) != 0 || start_writer(e, err) != 0 ||
+	if (model_new(&e->model, err) != 0 || open_data(e, err) != 0)
+		return -1;
+	/* One that a killed process left would send somebody to a port long closed. */
+	if (e->settings->port_file && unlink(e->settings->port_file) != 0 &&
+	    errno != ENOENT)
+		return mh_err_sys(err, "%s", e->settings->port_file);
+	if (builtin_pool_new(&e->pool, err) != 0 || start_writer(e, err) != 0 ||
 	    s3_new(e->settings, e->writer, e->key, &e->s3, err) != 0)
 		return -1;
 	if (builtin_pool_start(e->pool, e->writer, e->s3, e->settings, err) != 0)

@@ -36,6 +36,7 @@ struct request {
 	char *target; /* as it came: "/path?query", never decoded */
 	bool begun;
 	enum route route;
+	char id[STR_UUID_SIZE]; /* x-amzn-RequestId, and in the log */
 	int64_t begun_ms; /* monotonic */
 	struct buf body;
 	bool body_too_large;
@@ -44,23 +45,22 @@ struct request {
 
 /* ---- answers ---- */
 
-static enum MHD_Result send_text(struct MHD_Connection *connection, int status,
+static enum MHD_Result send_text(const struct request *r,
+				 struct MHD_Connection *connection, int status,
 				 const char *content_type, char *take_body,
 				 const char *error_type)
 {
 	struct MHD_Response *response = MHD_create_response_from_buffer(
 		strlen(take_body), take_body, MHD_RESPMEM_MUST_FREE);
-	char id[STR_UUID_SIZE];
 	enum MHD_Result rc;
 
 	if (!response) {
 		free(take_body);
 		return MHD_NO;
 	}
-	str_uuid(id);
 	/* They fail without memory alone; then a header is missing. MHD adds Date. */
 	(void)MHD_add_response_header(response, "Content-Type", content_type);
-	(void)MHD_add_response_header(response, "x-amzn-RequestId", id);
+	(void)MHD_add_response_header(response, "x-amzn-RequestId", r->id);
 	if (error_type)
 		(void)MHD_add_response_header(response, "x-amzn-ErrorType", error_type);
 	rc = MHD_queue_response(connection, (unsigned)status, response);
@@ -68,10 +68,11 @@ static enum MHD_Result send_text(struct MHD_Connection *connection, int status,
 	return rc;
 }
 
-static enum MHD_Result send_error(struct MHD_Connection *connection,
+static enum MHD_Result send_error(const struct request *r,
+				  struct MHD_Connection *connection,
 				  const struct api_error *err)
 {
-	return send_text(connection, err->status, FRONT_CONTENT_TYPE,
+	return send_text(r, connection, err->status, FRONT_CONTENT_TYPE,
 			 front_error_body(err), err->code);
 }
 
@@ -103,16 +104,18 @@ static const char *header(struct MHD_Connection *connection, const char *name)
 	return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
 }
 
-static void log_call(const struct front_answer *a, int64_t ms)
+static void log_call(const struct request *r, const struct front_answer *a)
 {
 	if (a->status >= 500)
 		log_event(LOG_LEVEL_ERROR, "api.failed", "an operation failed inside",
-			  LOG_S("operation", a->operation), LOG_S("code", a->error.code),
-			  LOG_S("error", a->error.message), LOG_END);
+			  LOG_S("request", r->id), LOG_S("operation", a->operation),
+			  LOG_S("code", a->error.code), LOG_S("error", a->error.message),
+			  LOG_END);
 	else
 		log_event(LOG_LEVEL_DEBUG, "api.call", "answered",
-			  LOG_S("operation", a->operation), LOG_I("status", a->status),
-			  LOG_S("code", a->error.code), LOG_I("ms", ms), LOG_END);
+			  LOG_S("request", r->id), LOG_S("operation", a->operation),
+			  LOG_I("status", a->status), LOG_S("code", a->error.code),
+			  LOG_I("ms", clock_mono_ms() - r->begun_ms), LOG_END);
 }
 
 static enum MHD_Result serve_api(struct request *r, struct MHD_Connection *connection,
@@ -130,8 +133,8 @@ static enum MHD_Result serve_api(struct request *r, struct MHD_Connection *conne
 	enum MHD_Result rc;
 
 	front_serve(&r->server->o.front, &in, &out);
-	log_call(&out, clock_mono_ms() - r->begun_ms);
-	rc = send_text(connection, out.status, FRONT_CONTENT_TYPE, STEAL_PTR(out.body),
+	log_call(r, &out);
+	rc = send_text(r, connection, out.status, FRONT_CONTENT_TYPE, STEAL_PTR(out.body),
 		       out.status == 200 ? NULL : out.error.code);
 	front_answer_done(&out);
 	return rc;
@@ -161,7 +164,7 @@ static enum MHD_Result finish_api(struct request *r, struct MHD_Connection *conn
 		(void)api_fail(&err, "MalformedHttpRequestException", "%s",
 			       headers->too_many ? "The request has too many headers."
 						 : why.text);
-		return send_error(connection, &err);
+		return send_error(r, connection, &err);
 	}
 	return serve_api(r, connection, &signed_request);
 }
@@ -180,10 +183,10 @@ static enum MHD_Result finish_own(const struct request *r,
 		(void)api_fail(&err, "MethodNotAllowed", "Send GET.");
 		err.status = 405;
 	} else {
-		return send_text(connection, 200, "application/json",
+		return send_text(r, connection, 200, "application/json",
 				 mh_strdup("{\"status\":\"ok\"}"), NULL);
 	}
-	return send_error(connection, &err);
+	return send_error(r, connection, &err);
 }
 
 /* ---- the life of a request ---- */
@@ -267,6 +270,7 @@ static enum MHD_Result begin(struct request *r, struct MHD_Connection *connectio
 {
 	r->begun = true;
 	r->begun_ms = clock_mono_ms();
+	str_uuid(r->id);
 	count_active(r->server, 1);
 	r->route = route_of(r, connection, method);
 	if (r->route == ROUTE_S3)

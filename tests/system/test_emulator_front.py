@@ -267,6 +267,31 @@ def hostile_http_is_refused_and_the_server_goes_on():
 
 
 @story
+def connections_over_the_limit_wait_their_turn_or_are_closed():
+    with Place() as place:
+        e = place.emulator(*OPTIONS, "--max-connections", "2", "--idle-timeout", "2s")
+        first, second = Wire(e), Wire(e)
+        for wire in (first, second):
+            equal(wire.call("ListPipelines", {}).status, 200)
+        try:
+            equal(Wire(e).call("ListPipelines", {}).status, 200, "after another was idle too long")
+        except (http.client.HTTPException, ConnectionError):
+            pass  # closed at once
+        first.connection.close()
+
+        def again():
+            try:
+                return Wire(e).call("ListPipelines", {}).status == 200
+            except (http.client.HTTPException, ConnectionError):
+                return False
+
+        wait_for(again, what="a free place")
+        got = raw(e, b"POST / HTTP/1.1\r\nHost: x\r\n", half_close=False)
+        check(got[:12] in (b"", b"HTTP/1.1 408"), f"an idle connection is closed: {got!r}")
+        ends_well(e)
+
+
+@story
 def many_clients_at_once_each_get_their_own_answer():
     with Place() as place:
         e = place.emulator(*OPTIONS)
@@ -528,6 +553,37 @@ def what_was_answered_is_there_after_kill_9_and_the_next_start():
         e = place.emulator(*OPTIONS)
         types = e.client("codepipeline").list_action_types(actionOwnerFilter="Custom")["actionTypes"]
         equal([t["id"]["provider"] for t in types], ["Kept"])
+
+
+@story
+def a_kill_before_the_commit_keeps_nothing_and_one_after_it_everything():
+    with open(EMULATOR, "rb") as f:
+        if b"MILLHAND_KILL_AT" not in f.read():
+            skip("built without fault points")
+    with Place() as place:
+        for point, kept in (("writer.before_commit", False), ("writer.after_commit", True)):
+            # The call is the first batch after those of the start: try until it is the one that dies.
+            for number in range(1, 20):
+                name = f"{point.split('.')[1]}-{number}"
+                try:
+                    e = place.emulator(*OPTIONS, env={"MILLHAND_KILL_AT": f"{point}:{number}"},
+                                       data_dir=place.path(name), name=name)
+                except AssertionError:
+                    continue  # killed while it started
+                wire = Wire(e)
+                try:
+                    wire.call("CreateCustomActionType",
+                              {"category": "Build", "provider": "Kept", "version": "1",
+                               "inputArtifactDetails": {"minimumCount": 0, "maximumCount": 1},
+                               "outputArtifactDetails": {"minimumCount": 0, "maximumCount": 1}})
+                except (http.client.HTTPException, OSError):
+                    break
+                e.kill()
+            equal(e.wait(), -signal.SIGKILL, f"{point}: killed by itself")
+            again = place.emulator(*OPTIONS, data_dir=e.data_dir, name=name + "-again")
+            types = again.client("codepipeline").list_action_types(actionOwnerFilter="Custom")["actionTypes"]
+            equal(len(types), 1 if kept else 0, f"after {point}")
+            again.stop()
 
 
 @story
