@@ -13,10 +13,9 @@
 
 #include <stdio.h>
 
-static const struct mh_option options[] = {
-	{ "greeting", "what to say", "hello", MH_OPTION_STRING, MH_OPTION_PUBLIC, 0, 0 },
-	MH_OPTIONS_END
-};
+static const struct mh_option options[] = { { "greeting", "what to say", "hello",
+					      MH_OPTION_STRING, MH_OPTION_PUBLIC, 0, 0 },
+					    MH_OPTIONS_END };
 
 static int32_t run(struct mh_job *job, const struct mh_host *host)
 {

@@ -23,7 +23,10 @@ struct buf {
 	size_t max; /* bytes this buffer may ever hold */
 };
 
-#define BUF_INIT(max_bytes) { .data = NULL, .len = 0, .cap = 0, .max = (max_bytes) }
+#define BUF_INIT(max_bytes)                                                              \
+	{                                                                                \
+		.data = NULL, .len = 0, .cap = 0, .max = (max_bytes)                     \
+	}
 
 void buf_init(struct buf *b, size_t max_bytes);
 void buf_done(struct buf *b);
@@ -35,7 +38,8 @@ static inline void clean_buf(struct buf *b)
 /* Empties it, keeps the memory. */
 void buf_clear(struct buf *b);
 
-int buf_add(struct buf *b, const void *data, size_t len, struct mh_err *err) MH_MUST_CHECK;
+int buf_add(struct buf *b, const void *data, size_t len,
+	    struct mh_err *err) MH_MUST_CHECK;
 
 /* For text of the program's own making, whose size is bounded: going over the
  * maximum is a bug and aborts. */

@@ -17,21 +17,21 @@
 
 enum mh_err_class {
 	MH_OK = 0,
-	MH_E_SYS,       /* a system call failed; sys_errno says how */
-	MH_E_CONFIG,    /* the configuration is wrong; a person must mend it */
-	MH_E_PROTO,     /* bytes from outside break their format or a limit */
-	MH_E_AUTH,      /* credentials missing, refused or expired */
-	MH_E_DENIED,    /* known, but not allowed */
-	MH_E_NOTFOUND,  /* what was asked for is not there */
+	MH_E_SYS, /* a system call failed; sys_errno says how */
+	MH_E_CONFIG, /* the configuration is wrong; a person must mend it */
+	MH_E_PROTO, /* bytes from outside break their format or a limit */
+	MH_E_AUTH, /* credentials missing, refused or expired */
+	MH_E_DENIED, /* known, but not allowed */
+	MH_E_NOTFOUND, /* what was asked for is not there */
 	MH_E_THROTTLED, /* the service asks for patience */
-	MH_E_NET,       /* no answer: DNS, connect, TLS, reset */
-	MH_E_TIMEOUT,   /* a deadline passed */
-	MH_E_SERVER,    /* the service failed (5xx) */
-	MH_E_REFUSED,   /* the service understood and said no for good */
-	MH_E_PLUGIN,    /* a plugin broke its contract */
-	MH_E_FULL,      /* no space, no descriptors, a quota */
+	MH_E_NET, /* no answer: DNS, connect, TLS, reset */
+	MH_E_TIMEOUT, /* a deadline passed */
+	MH_E_SERVER, /* the service failed (5xx) */
+	MH_E_REFUSED, /* the service understood and said no for good */
+	MH_E_PLUGIN, /* a plugin broke its contract */
+	MH_E_FULL, /* no space, no descriptors, a quota */
 	MH_E_CANCELLED, /* given up on request */
-	MH_E_VERSION,   /* made by another version of the program */
+	MH_E_VERSION, /* made by another version of the program */
 };
 
 #define MH_ERR_TEXT_MAX 512
@@ -42,7 +42,10 @@ struct mh_err {
 	char text[MH_ERR_TEXT_MAX];
 };
 
-#define MH_ERR_INIT { .cls = MH_OK }
+#define MH_ERR_INIT                                                                      \
+	{                                                                                \
+		.cls = MH_OK                                                             \
+	}
 
 /* Fill *err and answer -1, so that failing is one line. Text over the limit is
  * cut at a character boundary. */

@@ -17,14 +17,15 @@
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
 
-int fs_write_durable_at(int dirfd, const char *name, const void *data, size_t len, mode_t mode,
-			struct mh_err *err) MH_MUST_CHECK;
+int fs_write_durable_at(int dirfd, const char *name, const void *data, size_t len,
+			mode_t mode, struct mh_err *err) MH_MUST_CHECK;
 /* The same without either fsync: whole after a killed process, not after power loss. */
-int fs_write_atomic_at(int dirfd, const char *name, const void *data, size_t len, mode_t mode,
-		       struct mh_err *err) MH_MUST_CHECK;
+int fs_write_atomic_at(int dirfd, const char *name, const void *data, size_t len,
+		       mode_t mode, struct mh_err *err) MH_MUST_CHECK;
 
 /* Whole file into b (its maximum counts). NOTFOUND when there is none. */
-int fs_read_at(int dirfd, const char *name, struct buf *b, struct mh_err *err) MH_MUST_CHECK;
+int fs_read_at(int dirfd, const char *name, struct buf *b,
+	       struct mh_err *err) MH_MUST_CHECK;
 /* From a descriptor to its end. */
 int fs_read_fd(int fd, struct buf *b, struct mh_err *err) MH_MUST_CHECK;
 /* All of it, or an error. */
@@ -35,7 +36,8 @@ int fs_sync_fd(int fd, const char *what, struct mh_err *err) MH_MUST_CHECK;
 /* Make path and its missing parents; 0 when it is there already as a directory. */
 int fs_mkdir_p(const char *path, mode_t mode, struct mh_err *err) MH_MUST_CHECK;
 /* Opens a directory, O_PATH not set. */
-int fs_open_dir(int dirfd, const char *path, int *ret_fd, struct mh_err *err) MH_MUST_CHECK;
+int fs_open_dir(int dirfd, const char *path, int *ret_fd,
+		struct mh_err *err) MH_MUST_CHECK;
 /* Removes a file or a tree without following symbolic links; 0 when nothing is
  * there. Makes directories writable where the modes forbid it. */
 int fs_remove_tree_at(int dirfd, const char *name, struct mh_err *err) MH_MUST_CHECK;

@@ -30,7 +30,8 @@ static inline void clean_json(struct json_object **doc)
 
 /* Any JSON value; PROTO with the byte offset when it breaks a rule. A top-level
  * null gives *ret == NULL. */
-int json_parse(const char *text, size_t len, struct json_object **ret, struct mh_err *err) MH_MUST_CHECK;
+int json_parse(const char *text, size_t len, struct json_object **ret,
+	       struct mh_err *err) MH_MUST_CHECK;
 /* The same, and the top level must be an object. */
 int json_parse_object(const char *text, size_t len, struct json_object **ret,
 		      struct mh_err *err) MH_MUST_CHECK;
@@ -38,9 +39,12 @@ int json_parse_object(const char *text, size_t len, struct json_object **ret,
 int json_check(const char *text, size_t len, struct mh_err *err) MH_MUST_CHECK;
 
 /* A required member of that type; PROTO "<key>: missing" or "<key>: not a string". */
-int json_get_str(struct json_object *o, const char *key, const char **ret, struct mh_err *err) MH_MUST_CHECK;
-int json_get_i64(struct json_object *o, const char *key, int64_t *ret, struct mh_err *err) MH_MUST_CHECK;
-int json_get_bool(struct json_object *o, const char *key, bool *ret, struct mh_err *err) MH_MUST_CHECK;
+int json_get_str(struct json_object *o, const char *key, const char **ret,
+		 struct mh_err *err) MH_MUST_CHECK;
+int json_get_i64(struct json_object *o, const char *key, int64_t *ret,
+		 struct mh_err *err) MH_MUST_CHECK;
+int json_get_bool(struct json_object *o, const char *key, bool *ret,
+		  struct mh_err *err) MH_MUST_CHECK;
 int json_get_object(struct json_object *o, const char *key, struct json_object **ret,
 		    struct mh_err *err) MH_MUST_CHECK;
 int json_get_array(struct json_object *o, const char *key, struct json_object **ret,
@@ -51,7 +55,7 @@ const char *json_opt_str(struct json_object *o, const char *key, const char *fal
 int64_t json_opt_i64(struct json_object *o, const char *key, int64_t fallback);
 bool json_opt_bool(struct json_object *o, const char *key, bool fallback);
 struct json_object *json_opt_object(struct json_object *o, const char *key); /* NULL */
-struct json_object *json_opt_array(struct json_object *o, const char *key);  /* NULL */
+struct json_object *json_opt_array(struct json_object *o, const char *key); /* NULL */
 
 /* Adding members; NULL strings and NULL objects are left out (semantics A4). */
 void json_put_str(struct json_object *o, const char *key, const char *value);

@@ -19,7 +19,12 @@
 
 #include "lib/base/err.h"
 
-enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARN = 4, LOG_LEVEL_INFO = 6, LOG_LEVEL_DEBUG = 7 };
+enum log_level {
+	LOG_LEVEL_ERROR = 3,
+	LOG_LEVEL_WARN = 4,
+	LOG_LEVEL_INFO = 6,
+	LOG_LEVEL_DEBUG = 7
+};
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
 struct log_field {
@@ -30,8 +35,8 @@ struct log_field {
 
 #define LOG_S(k, v) ((struct log_field){ .key = (k), .text = (v) ? (v) : "" })
 #define LOG_I(k, v) ((struct log_field){ .key = (k), .text = NULL, .number = (v) })
-#define LOG_ERR(e) LOG_S("error", (e)->text), LOG_S("class", mh_err_class_name((e)->cls))
-#define LOG_END ((struct log_field){ .key = NULL })
+#define LOG_ERR(e)  LOG_S("error", (e)->text), LOG_S("class", mh_err_class_name((e)->cls))
+#define LOG_END     ((struct log_field){ .key = NULL })
 
 /* program is borrowed and must live on. Thread-safe from then on. */
 void log_init(const char *program, enum log_format format, enum log_level level);
@@ -40,8 +45,9 @@ int log_level_parse(const char *s, enum log_level *ret, struct mh_err *err) MH_M
 
 void log_event_fields(enum log_level level, const char *event, const char *message,
 		      const struct log_field *fields);
-#define log_event(level, event, message, ...) \
-	log_event_fields((level), (event), (message), (const struct log_field[]){ __VA_ARGS__ })
+#define log_event(level, event, message, ...)                                            \
+	log_event_fields((level), (event), (message),                                    \
+			 (const struct log_field[]){ __VA_ARGS__ })
 
 /* From now on, show this value as ****. Values under 6 bytes are not taken (they
  * would blot out ordinary words). Thread-safe; forgotten with log_unredact_all. */

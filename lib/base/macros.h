@@ -15,11 +15,11 @@
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
-#define MH_PRINTF(fmt_index, args_index) \
+#define MH_PRINTF(fmt_index, args_index)                                                 \
 	__attribute__((format(printf, fmt_index, args_index)))
 #define MH_MUST_CHECK __attribute__((warn_unused_result))
-#define MH_NORETURN __attribute__((noreturn))
-#define MH_UNUSED __attribute__((unused))
+#define MH_NORETURN   __attribute__((noreturn))
+#define MH_UNUSED     __attribute__((unused))
 
 /* CLEAN(x) calls clean_x(&variable) at the end of the scope. */
 #define CLEAN(kind) __attribute__((cleanup(clean_##kind)))
@@ -37,11 +37,11 @@ static inline void clean_fd(int *fd)
 		(void)close(*fd); /* only reading, or errors were checked before */
 }
 
-#define STEAL_PTR(p)                             \
-	(__extension__({                         \
-		__typeof__(p) stolen_ = (p);     \
-		(p) = NULL;                      \
-		stolen_;                         \
+#define STEAL_PTR(p)                                                                     \
+	(__extension__({                                                                 \
+		__typeof__(p) stolen_ = (p);                                             \
+		(p) = NULL;                                                              \
+		stolen_;                                                                 \
 	}))
 
 static inline int steal_fd(int *fd)
@@ -56,15 +56,15 @@ static inline int steal_fd(int *fd)
 /* A state that cannot happen: says where, and aborts. Never compiled out. */
 MH_NORETURN void mh_bug(const char *file, int line, const char *what);
 #define MH_BUG(what) mh_bug(__FILE__, __LINE__, (what))
-#define MH_ASSERT(cond)                \
-	do {                           \
-		if (!(cond))           \
-			MH_BUG(#cond); \
+#define MH_ASSERT(cond)                                                                  \
+	do {                                                                             \
+		if (!(cond))                                                             \
+			MH_BUG(#cond);                                                   \
 	} while (0)
 
 /* Memory for small things: these abort when there is none (the ledger and the
  * store make a restart safe). Sizes that come from outside are capped first. */
-void *mh_alloc(size_t size) MH_MUST_CHECK;  /* zeroed */
+void *mh_alloc(size_t size) MH_MUST_CHECK; /* zeroed */
 void *mh_realloc(void *p, size_t size) MH_MUST_CHECK;
 char *mh_strdup(const char *s) MH_MUST_CHECK; /* NULL in, NULL out */
 char *mh_strndup(const char *s, size_t n) MH_MUST_CHECK;

@@ -30,7 +30,8 @@ bool str_unhex(const char *hex, void *data, size_t len);
 /* Standard alphabet with padding; the answer is the caller's to free. */
 char *str_base64(const void *data, size_t len) MH_MUST_CHECK;
 /* Strict; *ret is the caller's to free. */
-int str_unbase64(const char *s, unsigned char **ret, size_t *ret_len, struct mh_err *err) MH_MUST_CHECK;
+int str_unbase64(const char *s, unsigned char **ret, size_t *ret_len,
+		 struct mh_err *err) MH_MUST_CHECK;
 
 #define STR_UUID_SIZE 37
 /* A random version 4 UUID in lower case. */

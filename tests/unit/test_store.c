@@ -165,7 +165,7 @@ static void statement_binds_text_null_and_numbers(void **state)
 
 	assert_ok(store_exec(f->store, &changed, &err,
 			     "INSERT INTO t (name, n) VALUES (?, ?), (?, ?)", "sisd",
-			     "a'b", INT64_MAX, NULL, -5),
+			     "a'b", INT64_MAX, (const char *)NULL, (int64_t)-5),
 		  &err);
 	assert_int_equal(changed, 2);
 	assert_int_equal(store_last_rowid(f->store), 2);
