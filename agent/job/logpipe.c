@@ -73,7 +73,8 @@ static void write_file(struct logpipe *lp, const char *data, size_t len)
 		return;
 	}
 	log_event(LOG_LEVEL_WARN, "job.log_failed",
-		  "the job's log cannot be written and ends here", LOG_ERR(&err));
+		  "the job's log cannot be written and ends here", LOG_ERR(&err),
+		  LOG_END);
 	(void)close(steal_fd(&lp->file_fd)); /* the write's error was the news */
 }
 

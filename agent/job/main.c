@@ -111,7 +111,7 @@ static int run_job(void)
 	log_init("millhand-job", LOG_FORMAT_TEXT, LOG_LEVEL_WARN);
 	if (take_lock(&got, &lock_fd, &err) != 0) {
 		log_event(LOG_LEVEL_ERROR, "job.lock_failed", "the job does not start",
-			  LOG_ERR(&err));
+			  LOG_ERR(&err), LOG_END);
 		return 1;
 	}
 	if (!got)

@@ -92,6 +92,36 @@ static void hide_other_workspaces(const struct spec *spec)
 	(void)umount2(parent, MNT_DETACH); /* back to how it was */
 }
 
+/* Whether the job needs something that lies in this directory of the host. */
+static bool is_needed(const struct spec *spec, const char *dir)
+{
+	bool needed = str_starts_with(spec->plugin, dir) ||
+		      str_starts_with(spec->work_dir, dir);
+
+	for (size_t i = 0; i < spec->write_dir_count; i++) {
+		CLEAN(free) char *path = mh_format("%s/", spec->write_dirs[i]);
+
+		needed = needed || str_starts_with(path, dir);
+	}
+	return needed;
+}
+
+/* Programs that know no TMPDIR write to /tmp: let that be the job's own. Not where
+ * the agent itself lives in there, as in tests. */
+static bool own_tmp(const struct spec *spec)
+{
+	CLEAN(free) char *tmp = mh_format("%s/tmp", spec->work_dir);
+
+	if (is_needed(spec, "/tmp/") || is_needed(spec, "/var/tmp/"))
+		return false;
+	if (mount(tmp, "/tmp", NULL, MS_BIND, NULL) != 0) {
+		say("the host's /tmp stays");
+		return false;
+	}
+	(void)mount(tmp, "/var/tmp", NULL, MS_BIND, NULL); /* may not be there */
+	return true;
+}
+
 void ns_prepare(const struct spec *spec, const char *jobdir, bool own_network,
 		struct sandbox_ground *ret)
 {
@@ -109,6 +139,7 @@ void ns_prepare(const struct spec *spec, const char *jobdir, bool own_network,
 	hide_other_workspaces(spec);
 	ret->own_shm = mount("none", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV,
 			     "mode=1777") == 0;
+	ret->own_tmp = own_tmp(spec);
 	/* Last: until here /proc/self/fd of the host's /proc was needed. */
 	if (mount("none", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) != 0)
 		say("processes of others stay visible");

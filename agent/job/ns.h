@@ -1,8 +1,11 @@
 /*
  * The job's own view of the machine, when we are root: it is process 2 of a PID
  * namespace whose process 1 is a copy of ours that only reaps, and in a mount
- * namespace where /proc shows its own processes, /dev/shm is private, and neither
- * the jobs' directories nor the other jobs' workspaces are there.
+ * namespace where /proc shows its own processes, /dev/shm and /tmp are private, and
+ * neither the jobs' directories nor the other jobs' workspaces are there.
+ *
+ * Not done for other users by way of a user namespace: in one, ssh refuses system
+ * files that seem to belong to nobody, and a deployment cannot use its groups.
  *
  * The end of process 1 is the end of all of them: the kernel sees to it.
  */

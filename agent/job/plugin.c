@@ -2,8 +2,8 @@
 
 #include <dlfcn.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
+#include <grp.h>
+#include <pwd.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -12,10 +12,29 @@
 #define LOWER_DIGITS "abcdefghijklmnopqrstuvwxyz0123456789"
 #define SIZE_SANE    65536
 
+/* A group that has the user's name and no other member: what `umask 002` counts on. */
+static bool is_private_group(uid_t uid, gid_t gid)
+{
+	const struct passwd *user = getpwuid(uid);
+	const struct group *group = getgrgid(gid);
+
+	if (!user || !group || user->pw_gid != gid ||
+	    strcmp(user->pw_name, group->gr_name) != 0)
+		return false;
+	for (char **member = group->gr_mem; *member; member++) {
+		if (strcmp(*member, user->pw_name) != 0)
+			return false;
+	}
+	return true;
+}
+
 static bool is_safe(const struct stat *st, uid_t trusted_uid)
 {
-	return (st->st_uid == 0 || st->st_uid == trusted_uid) &&
-	       (st->st_mode & (S_IWGRP | S_IWOTH)) == 0;
+	if (st->st_uid != 0 && st->st_uid != trusted_uid)
+		return false;
+	if (st->st_mode & S_IWOTH)
+		return false;
+	return !(st->st_mode & S_IWGRP) || is_private_group(st->st_uid, st->st_gid);
 }
 
 /* Who could change the file, or put another in its place, could run what they like

@@ -145,6 +145,8 @@ static int allow_writes(const struct spec *spec, const struct sandbox_ground *gr
 	}
 	if (ground->own_shm && landlock_allow(rules, "/dev/shm", err) != 0)
 		return -1;
+	if (ground->own_tmp && landlock_allow(rules, "/tmp", err) != 0)
+		return -1;
 	for (size_t i = 0; i < spec->write_dir_count; i++) {
 		if (landlock_allow(rules, spec->write_dirs[i], err) != 0) {
 			err->cls = MH_E_CONFIG;

@@ -22,6 +22,7 @@ int sandbox_base(const struct spec *spec, struct mh_err *err) MH_MUST_CHECK;
 struct sandbox_ground {
 	bool own_network; /* in a network namespace of its own */
 	bool own_shm; /* /dev/shm is private to the job */
+	bool own_tmp; /* /tmp and /var/tmp are the job's own tmp directory */
 };
 
 /* CONFIG when the configuration asks for what cannot be. */

@@ -116,7 +116,7 @@ static void try_again(struct shim *s, const struct mh_err *err)
 	if (s->retries++ == 0)
 		log_event(LOG_LEVEL_ERROR, "job.result_failed",
 			  "result.json cannot be written, trying again until it can",
-			  LOG_ERR(err));
+			  LOG_ERR(err), LOG_END);
 	s->retry_at_ms = clock_mono_ms() +
 			 (wait_ms < RETRY_MAX_MS ? wait_ms : RETRY_MAX_MS);
 }

@@ -45,9 +45,10 @@ int log_level_parse(const char *s, enum log_level *ret, struct mh_err *err) MH_M
 
 void log_event_fields(enum log_level level, const char *event, const char *message,
 		      const struct log_field *fields);
+/* The list is ended once more: a forgotten LOG_END must not read past it. */
 #define log_event(level, event, message, ...)                                            \
 	log_event_fields((level), (event), (message),                                    \
-			 (const struct log_field[]){ __VA_ARGS__ })
+			 (const struct log_field[]){ __VA_ARGS__, LOG_END })
 
 /* From now on, show this value as ****. Values under 6 bytes are not taken (they
  * would blot out ordinary words). Thread-safe; forgotten with log_unredact_all. */

@@ -264,7 +264,7 @@ def a_plugin_that_is_none_is_a_configuration_error():
     with Jobs() as jobs:
         with open(jobs.add_plugin(os.path.join(jobs.plugins, "ok.so"), "text.so"), "w") as f:
             f.write("this is no shared object, but long enough to look like one\n" * 100)
-        os.chmod(jobs.add_plugin(os.path.join(jobs.plugins, "ok.so"), "writable.so"), 0o775)
+        os.chmod(jobs.add_plugin(os.path.join(jobs.plugins, "ok.so"), "writable.so"), 0o757)
         foreign = jobs.add_plugin(os.path.join(jobs.plugins, "ok.so"), "foreign.so")
         if os.geteuid() == 0:
             os.chown(foreign, NOBODY, NOBODY)
@@ -477,18 +477,35 @@ def detach_leaves_a_daemon_alive():
 def a_plugin_can_ask_whether_it_is_still_wanted():
     with Jobs() as jobs:
         for answer, word in ((True, "wanted: 1"), (False, "wanted: 0")):
-            job = jobs.start("rude", {"mode": "ask"}, seconds=30)
-            # Connect first or later: the question waits for an agent that is there.
-            result = None
-            try:
-                agent = job.connect()
-                question = agent.receive_until(lambda m: m["m"] == "wanted", "the question")
-                agent.send({"m": "wanted", "id": question["id"] + 1, "wanted": not answer})
-                agent.send({"m": "wanted", "id": question["id"], "wanted": answer})
-                result = job.finish()
-            except (AssertionError, ConnectionError):
-                skip("the job was faster than its agent")
-            check(word in result["log_tail"], result["log_tail"])
+            # The archiver waits until the agent is there, so that the question finds it.
+            gate = os.path.join(jobs.root, f"gate-{word[-1]}")
+            os.mkfifo(gate)
+            slow = jobs.script("gated-archive", f"#!/bin/sh\nread line <{gate}\nexec {jobs.archive} \"$@\"\n")
+            job = jobs.start("rude", {"mode": "ask"}, {"Source": {"a": b"1"}}, archive_program=slow)
+            agent = job.connect()
+            equal(agent.receive()["step"], "unpack")
+            with open(gate, "w") as f:
+                f.write("go\n")
+            question = agent.receive_until(lambda m: m["m"] == "wanted", "the question")
+            agent.send({"m": "wanted", "id": question["id"] + 1, "wanted": not answer})
+            agent.send({"m": "wanted", "id": question["id"], "wanted": answer})
+            check(word in job.finish()["log_tail"], job.log())
+
+
+@story
+def an_agent_that_leaves_with_the_question_leaves_the_job_wanted():
+    with Jobs() as jobs:
+        gate = os.path.join(jobs.root, "gate")
+        os.mkfifo(gate)
+        slow = jobs.script("gated-archive", f"#!/bin/sh\nread line <{gate}\nexec {jobs.archive} \"$@\"\n")
+        job = jobs.start("rude", {"mode": "ask"}, {"Source": {"a": b"1"}}, archive_program=slow)
+        agent = job.connect()
+        equal(agent.receive()["step"], "unpack")
+        with open(gate, "w") as f:
+            f.write("go\n")
+        agent.receive_until(lambda m: m["m"] == "wanted", "the question")
+        agent.close()
+        check("wanted: 1" in job.finish()["log_tail"], job.log())
 
 
 @story
@@ -696,6 +713,18 @@ def root_jobs_see_neither_each_other_nor_the_hosts_processes():
 
 
 @story
+def root_jobs_have_a_tmp_of_their_own():
+    need_root()
+    if not os.access("/opt", os.W_OK):
+        skip("no /opt")
+    with Jobs(above="/opt") as jobs:
+        script = "echo mine >/tmp/mh-own-tmp && echo mine >/var/tmp/other && ls $TMPDIR"
+        result = jobs.start("command", {"command": script}).finish()
+        equal(result["log_tail"].split(), ["mh-own-tmp", "other", "workspace"])
+        check(not os.path.exists("/tmp/mh-own-tmp"), "the host's /tmp is not touched")
+
+
+@story
 def without_network_nothing_can_be_reached():
     def tell(jobs):
         script = ("/usr/bin/python3 -c '\nimport socket\n"
@@ -734,6 +763,36 @@ def only_root_can_run_a_job_as_another_user():
         kind, message = jobs.start("command", {"command": "true"}, sandbox={"user": "daemon"}).failure()
         equal(kind, "ConfigurationError")
         check("is not root" in message, message)
+
+
+# --- when the disk is full ---
+
+@story
+def a_result_waits_for_space_on_the_disk():
+    need_root()
+    with Jobs() as jobs:
+        job = jobs.make()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "none", job.dir], check=True)
+        try:
+            spec = jobs.spec(job, "rude", {"mode": "wait"})
+            jobs.spawn(job, spec)
+            agent = job.connect()
+            agent.receive_until(lambda m: m["m"] == "progress", "the handler")
+            filler = os.path.join(job.dir, "filler")
+            with open(filler, "wb", buffering=0) as f:
+                try:
+                    while True:
+                        f.write(b"x" * 4096)
+                except OSError:
+                    pass
+            agent.send({"m": "cancel", "reason": "over"})
+            wait_for(lambda: job.ended() or "result.json cannot be written" in jobs.errors(), what="the complaint")
+            check(not job.ended(), f"the shim waits: {jobs.errors()}")
+            os.unlink(filler)
+            check(job.failure()[1].startswith("cancelled: over"), "the outcome is the same")
+        finally:
+            job.kill()
+            subprocess.run(["umount", job.dir], check=True)
 
 
 # --- around it ---

@@ -152,11 +152,14 @@ class Job:
 
 
 class Jobs:
-    """A directory with state/jobs/<n>, work/<n> and plugins. uid: run as that user."""
+    """A directory with state/jobs/<n>, work/<n> and plugins. uid: run as that user; above: where."""
 
-    def __init__(self, uid=None):
+    def __init__(self, uid=None, above=None):
+        for path in (JOB, PLUGIN_COMMAND, FIXTURES):
+            if not os.path.exists(path):
+                raise AssertionError(f"{path} is not built")
         self.uid = uid
-        self.root = os.path.realpath(tempfile.mkdtemp(prefix="mh-job-"))
+        self.root = os.path.realpath(tempfile.mkdtemp(prefix="mh-job-", dir=above))
         os.chmod(self.root, 0o755)
         self.plugins = os.path.join(self.root, "plugins")
         self.archives = os.path.join(self.root, "libexec")
@@ -200,10 +203,20 @@ class Jobs:
             if kind is not None and kind.__name__ != "Skip":
                 for line in job.log().splitlines()[-40:]:
                     print(f"# job {job.n}: {line}", flush=True)
+                for line in self.errors().splitlines()[-10:]:
+                    print(f"# stderr: {line}", flush=True)
         if os.environ.get("MH_KEEP"):
             print(f"# kept: {self.root}", flush=True)
         else:
             shutil.rmtree(self.root, ignore_errors=True)
+
+    def errors(self):
+        """What the shims said on their standard error, which is the agent's."""
+        path = os.path.join(self.root, "shim.err")
+        if not os.path.exists(path):
+            return ""
+        with open(path, errors="replace") as f:
+            return f.read()
 
     def make(self, n=None, inputs=None):
         """The directories of a job, as the agent makes them."""
