@@ -61,9 +61,12 @@ class Wire:
 def raw(emulator, data, half_close=True):
     """Bytes in, all bytes out until the server closes."""
     with socket.create_connection(("127.0.0.1", emulator.port), timeout=30) as s:
-        s.sendall(data)
-        if half_close:
-            s.shutdown(socket.SHUT_WR)
+        try:
+            s.sendall(data)
+            if half_close:
+                s.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # the server had enough of it
         got = b""
         while True:
             try:
