@@ -14,10 +14,11 @@
 #include "lib/base/fsio.h"
 #include "lib/base/str.h"
 
-#define SHARD_SIZE 3 /* two digits */
-#define PATH_SIZE  (SHARD_SIZE + BLOB_ID_SIZE)
-#define COPY_BYTES (256 * 1024)
-#define SWEEP_IDS  256
+#define SHARD_SIZE  3 /* two digits */
+#define PATH_SIZE   (SHARD_SIZE + BLOB_ID_SIZE)
+#define COPY_BYTES  (256 * 1024)
+#define FLUSH_BYTES (8 * 1024 * 1024)
+#define SWEEP_IDS   256
 
 static bool is_id(const char *s)
 {
@@ -73,7 +74,17 @@ int blob_create(const struct blobs *s, struct blob *ret, struct mh_err *err)
 
 int blob_write(struct blob *b, const void *data, size_t len, struct mh_err *err)
 {
-	return fs_write_fd(b->fd, data, len, err);
+	if (fs_write_fd(b->fd, data, len, err) != 0)
+		return -1;
+	b->written += (int64_t)len;
+	if (b->written - b->flushing >= FLUSH_BYTES) {
+		/* Started early, the disk's work is done beside the network's; whether it
+		 * went well is what the fsync at the end tells. */
+		(void)sync_file_range(b->fd, b->flushing, b->written - b->flushing,
+				      SYNC_FILE_RANGE_WRITE);
+		b->flushing = b->written;
+	}
+	return 0;
 }
 
 /* By the kernel, which on some file systems shares the blocks; 0 at the end, -1 where it

@@ -34,6 +34,7 @@ struct blob {
 	char id[BLOB_ID_SIZE];
 	int fd; /* open for reading and writing; -1: none */
 	bool kept;
+	int64_t written, flushing; /* bytes; up to where the disk was set to work */
 };
 #define BLOB_INIT                                                                        \
 	{                                                                                \
