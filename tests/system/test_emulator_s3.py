@@ -531,7 +531,7 @@ def what_was_answered_is_there_after_kill_9_and_nothing_else():
 
 @story
 def memory_stays_flat_for_a_large_object():
-    size = 300 * 1024 * 1024
+    size = 160 * 1024 * 1024
     with Place() as place:
         emulator = place.emulator()
         emulator.client("s3").create_bucket(Bucket="bucket")
