@@ -148,6 +148,8 @@ static int put_inbound(struct op_ctx *ctx, const struct state *s, const char *st
 	struct json_object *list = json_object_new_array();
 
 	json_put_obj(out, "inboundExecutions", list);
+	if (s->mode == MODE_PARALLEL)
+		return 0;
 	if (stage_executions_inbound(ctx->store, s->pipeline.name, stage, true, &waiting,
 				     err) != 0)
 		return -1;
@@ -200,8 +202,8 @@ static int stage_state(struct op_ctx *ctx, const struct state *s,
 	json_put_str(o, "stageName", stage);
 	if (put_transition(ctx, s->pipeline.name, stage, o, &e) != 0)
 		return api_fail_internal(err, &e);
-	if (s->mode != MODE_PARALLEL && (put_inbound(ctx, s, stage, o, &e) != 0 ||
-					 put_latest_stage(ctx, s, stage, o, &e) != 0))
+	if (put_inbound(ctx, s, stage, o, &e) != 0 ||
+	    (s->mode != MODE_PARALLEL && put_latest_stage(ctx, s, stage, o, &e) != 0))
 		return api_fail_internal(err, &e);
 	return put_actions(ctx, s, stage, declared, o, err);
 }

@@ -1,4 +1,4 @@
-/* Starts of executions, and what updating and deleting a pipeline does to them. */
+/* Starts of executions. */
 #include "emulator/engine/engine.h"
 #include "emulator/engine/internal.h"
 
@@ -280,90 +280,4 @@ int engine_pipeline_created(struct op_ctx *ctx, const struct pipeline *p,
 	char id[STR_UUID_SIZE];
 
 	return execution_start(ctx, p, &how, id, err);
-}
-
-/* ---- update and delete ---- */
-
-/* One that waits is cancelled at once. */
-static int cancel_waiting(struct op_ctx *ctx, struct execution *e, struct mh_err *err)
-{
-	CLEAN(stage_execution) struct stage_execution s = { 0 };
-	bool found;
-
-	if (stage_executions_open_of(ctx->store, e->seq, &s, &found, err) != 0)
-		return -1;
-	if (!found || s.status != STAGE_INBOUND)
-		return 0;
-	if (stage_executions_delete(ctx->store, s.seq, err) != 0)
-		return -1;
-	return change_execution(ctx, e, EXECUTION_CANCELLED, "The pipeline was updated",
-				err);
-}
-
-/* One inside a stage is cancelled when its running actions have ended. */
-static int cancel_running(struct op_ctx *ctx, const struct execution *e,
-			  struct mh_err *err)
-{
-	CLEAN(stage_execution) struct stage_execution s = { 0 };
-	CLEAN(run) struct run r = { 0 };
-	bool found;
-
-	if (stage_executions_open_of(ctx->store, e->seq, &s, &found, err) != 0)
-		return -1;
-	if (!found)
-		return 0;
-	if (run_load(ctx, e->seq, &r, err) != 0)
-		return -1;
-	r.exec.cancelling = true;
-	if (executions_save(ctx->store, &r.exec, err) != 0)
-		return -1;
-	return stage_advance(ctx, &r, &s, err);
-}
-
-static int cancel_all(struct op_ctx *ctx, const char *pipeline, struct mh_err *err)
-{
-	CLEAN(execution_list) struct execution_list list = { 0 };
-
-	if (executions_open_locked(ctx->store, pipeline, &list, err) != 0)
-		return -1;
-	/* First those that wait, or they would enter what the others leave. */
-	for (size_t i = 0; i < list.count; i++) {
-		if (cancel_waiting(ctx, &list.items[i], err) != 0)
-			return -1;
-	}
-	for (size_t i = 0; i < list.count; i++) {
-		if (cancel_running(ctx, &list.items[i], err) != 0)
-			return -1;
-	}
-	return 0;
-}
-
-int engine_pipeline_updated(struct op_ctx *ctx, const struct pipeline *old,
-			    const struct pipeline *p, struct api_error *err)
-{
-	struct mh_err e = MH_ERR_INIT;
-
-	(void)old; /* an execution knows its own mode; PARALLEL ones go on (semantics E5)
-		    */
-	return cancel_all(ctx, p->name, &e) == 0 ? 0 : api_fail_internal(err, &e);
-}
-
-int engine_pipeline_deleted(struct op_ctx *ctx, const struct pipeline *p,
-			    struct api_error *err)
-{
-	struct mh_err e = MH_ERR_INIT;
-
-	/* Their stages, actions, jobs, approvals and timers go with the executions. */
-	if (executions_delete_pipeline(ctx->store, p->name, &e) != 0 ||
-	    transitions_delete_pipeline(ctx->store, p->name, &e) != 0)
-		return api_fail_internal(err, &e);
-	return 0;
-}
-
-int engine_transition_enabled(struct op_ctx *ctx, const char *pipeline, const char *stage,
-			      struct api_error *err)
-{
-	struct mh_err e = MH_ERR_INIT;
-
-	return gate_open(ctx, pipeline, stage, &e) == 0 ? 0 : api_fail_internal(err, &e);
 }

@@ -3,6 +3,7 @@
  * else wait inbound. Superseding happens here and nowhere else, so it never touches an
  * execution inside a stage.
  */
+#include "emulator/engine/engine.h"
 #include "emulator/engine/internal.h"
 
 static int may_enter(struct op_ctx *ctx, const struct stage_execution *s, bool *ret,
@@ -119,4 +120,12 @@ int gate_open(struct op_ctx *ctx, const char *pipeline, const char *stage,
 			return -1;
 	} while (first || parallel);
 	return 0;
+}
+
+int engine_transition_enabled(struct op_ctx *ctx, const char *pipeline, const char *stage,
+			      struct api_error *err)
+{
+	struct mh_err e = MH_ERR_INIT;
+
+	return gate_open(ctx, pipeline, stage, &e) == 0 ? 0 : api_fail_internal(err, &e);
 }

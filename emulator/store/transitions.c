@@ -1,7 +1,7 @@
 /* The table of transitions. */
 #include "emulator/store/transitions.h"
 
-#include "lib/base/macros.h"
+#include "emulator/store/rows.h"
 
 const char *const transitions_schema = "CREATE TABLE transitions ("
 				       " pipeline TEXT NOT NULL,"
@@ -52,6 +52,40 @@ int transitions_set(struct store *s, const char *pipeline, const char *stage,
 		" changed_by, changed_ms) VALUES (?, ?, ?, ?, ?, ?)",
 		"ssdssi", pipeline, stage, (int)t->enabled, t->reason, t->changed_by,
 		t->changed_ms);
+}
+
+int transitions_stages(struct store *s, const char *pipeline, char ***ret,
+		       size_t *ret_count, struct mh_err *err)
+{
+	CLEAN(stmt) struct stmt q;
+	char **list = NULL;
+	size_t count = 0;
+	int rc;
+
+	store_query(s, &q,
+		    "SELECT stage FROM transitions WHERE pipeline = ? ORDER BY stage",
+		    "s", pipeline);
+	while ((rc = stmt_next(&q, err)) == 1) {
+		list = row_room(list, count, sizeof(*list));
+		list[count++] = mh_strdup(stmt_text(&q, 0));
+	}
+	if (rc < 0) {
+		while (count > 0)
+			free(list[--count]);
+		free(list);
+		return -1;
+	}
+	*ret = list;
+	*ret_count = count;
+	return 0;
+}
+
+int transitions_delete(struct store *s, const char *pipeline, const char *stage,
+		       struct mh_err *err)
+{
+	return store_exec(s, NULL, err,
+			  "DELETE FROM transitions WHERE pipeline = ? AND stage = ?",
+			  "ss", pipeline, stage);
 }
 
 int transitions_delete_pipeline(struct store *s, const char *pipeline, struct mh_err *err)

@@ -22,6 +22,11 @@ int transitions_get(struct store *s, const char *pipeline, const char *stage,
 		    struct transition *ret, struct mh_err *err) MH_MUST_CHECK;
 int transitions_set(struct store *s, const char *pipeline, const char *stage,
 		    const struct transition *t, struct mh_err *err) MH_MUST_CHECK;
+/* The stages that have a row; strings and array are the caller's to free. */
+int transitions_stages(struct store *s, const char *pipeline, char ***ret,
+		       size_t *ret_count, struct mh_err *err) MH_MUST_CHECK;
+int transitions_delete(struct store *s, const char *pipeline, const char *stage,
+		       struct mh_err *err) MH_MUST_CHECK;
 int transitions_delete_pipeline(struct store *s, const char *pipeline,
 				struct mh_err *err) MH_MUST_CHECK;
 

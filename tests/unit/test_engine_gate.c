@@ -367,6 +367,32 @@ static void execution_runs_under_the_version_it_started_with(void **state)
 	assert_string_equal(text_at(o, "pipelineExecution.pipelineVersion"), "1");
 }
 
+static void transition_ends_with_its_stage(void **state)
+{
+	struct world *w = *state;
+	const char *e1 = create_pipeline(w, "p", "PARALLEL");
+	CLEAN(free)
+	char *input = declare(
+		"p", "PARALLEL",
+		"[{'name':'Source','actions':[{'name':'S','actionTypeId':{'category':"
+		"'Source','owner':'Custom','provider':'Src','version':'1'}}]},"
+		"{'name':'Deploy','actions':[{'name':'T','actionTypeId':{'category':'"
+		"Test',"
+		"'owner':'Custom','provider':'Check','version':'1'}}]}]");
+
+	set_transition(w, "p", "Build", false);
+	set_transition(w, "p", "Deploy", false);
+	work(w, "Src");
+	assert_null(poll_one(w, "Make").id);
+	call(w, "UpdatePipeline", "%s", input);
+	/* Nobody can enable the way into Build any more; Deploy's stays disabled. */
+	assert_string_equal(work(w, "Make"), e1);
+	assert_null(poll_one(w, "Ship").id);
+	set_transition(w, "p", "Deploy", true);
+	assert_string_equal(work(w, "Ship"), e1);
+	assert_string_equal(execution_state(w, "p", e1), "Succeeded");
+}
+
 static void delete_makes_its_jobs_unknown(void **state)
 {
 	struct world *w = *state;
@@ -412,6 +438,7 @@ int main(void)
 		T(parallel_executions_survive_an_update),
 		T(state_is_empty_while_parallel_and_back_afterwards),
 		T(execution_runs_under_the_version_it_started_with),
+		T(transition_ends_with_its_stage),
 		T(delete_makes_its_jobs_unknown),
 	};
 

@@ -156,6 +156,24 @@ static void encryption_key_comes_from_the_artifact_store(void **state)
 	assert_string_equal(text_at(take(w, "Src").data, "encryptionKey.id"), "alias/k");
 }
 
+static void artifacts_go_to_the_store_of_the_actions_region(void **state)
+{
+	struct world *w = *state;
+	struct handed job;
+
+	call(w, "CreatePipeline",
+	     "{'pipeline':{'name':'p','roleArn':'arn:aws:iam::000000000000:role/r',"
+	     "'artifactStores':{'eu-west-1':{'type':'S3','location':'there'},"
+	     "'us-east-1':{'type':'S3','location':'here','encryptionKey':{'id':'k',"
+	     "'type':'KMS'}}},'stages':%s}}",
+	     three_stages);
+	job = take(w, "Src");
+	assert_string_equal(
+		text_at(job.data, "outputArtifacts[0].location.s3Location.bucketName"),
+		"here");
+	assert_string_equal(text_at(job.data, "encryptionKey.id"), "k");
+}
+
 static void secrets_are_in_job_data_alone(void **state)
 {
 	struct world *w = *state;
@@ -205,6 +223,7 @@ int main(void)
 		T(credentials_open_the_artifacts_of_their_job_alone),
 		T(action_without_artifacts_gets_no_credentials),
 		T(encryption_key_comes_from_the_artifact_store),
+		T(artifacts_go_to_the_store_of_the_actions_region),
 		T(secrets_are_in_job_data_alone),
 	};
 
