@@ -44,6 +44,7 @@ int engine_finish_builtin(struct op_ctx *ctx, const char *job_id,
 			  const struct builtin_result *result, struct api_error *err)
 {
 	struct json_object *o = json_object_new_object();
+	struct json_object *variables = NULL;
 
 	(void)ctx;
 	(void)err;
@@ -54,7 +55,11 @@ int engine_finish_builtin(struct op_ctx *ctx, const char *job_id,
 	json_put_str(o, "revision", result->revision_id);
 	json_put_str(o, "revisionSummary", result->revision_summary);
 	json_put_i64(o, "created", result->revision_created_ms);
-	json_put_obj(o, "variables", json_object_get(result->variables));
+	/* A copy: json-c's reference counts are not for two threads. */
+	if (result->variables != NULL)
+		assert_int_equal(
+			json_object_deep_copy(result->variables, &variables, NULL), 0);
+	json_put_obj(o, "variables", variables);
 	pthread_mutex_lock(&engine.lock);
 	engine.result = o;
 	pthread_cond_signal(&engine.changed);
