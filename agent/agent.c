@@ -376,6 +376,19 @@ static void set_timer(struct agent *a, int64_t next, int64_t now)
 			     0);
 }
 
+/* --max-jobs: what is being acknowledged may become ours, and counts until it is
+ * known. */
+static void limit_polls(struct agent *a)
+{
+	int64_t left = a->options.max_jobs - a->jobs_taken;
+
+	if (a->options.max_jobs == 0)
+		return;
+	for (const struct job *job = a->jobs; job; job = job->next)
+		left -= job->rec.state < JOB_OWNED;
+	poller_limit(a->poller, left > 0 ? (int)left : 0);
+}
+
 void agent_turn(void *ctx)
 {
 	struct agent *a = ctx;
@@ -387,11 +400,7 @@ void agent_turn(void *ctx)
 	remove_closed(a);
 	if (a->stopped)
 		return;
-	if (a->options.max_jobs > 0)
-		poller_limit(a->poller,
-			     (int)(a->options.max_jobs > a->jobs_taken
-					   ? a->options.max_jobs - a->jobs_taken
-					   : 0));
+	limit_polls(a);
 	if (agent_may_poll(a))
 		soonest(&next, poller_run(a->poller, clock_mono_ms()));
 	soonest(&next, agent_judge_life(a, clock_mono_ms()));

@@ -104,6 +104,10 @@ void agent_log_change(struct agent *a, struct job *job, enum job_state before,
 	case JOB_OWNED:
 		if (before == JOB_ACKING || before == JOB_IN_DOUBT)
 			log_owned(job, before, ev);
+		else if (ev->type == JOB_EV_NOT_BEGUN)
+			log_event(LOG_LEVEL_WARN, "job.start_again",
+				  "its shim never began; it is started again",
+				  JOB_FIELDS(job), LOG_END);
 		else if (ev->type == JOB_EV_VANISHED)
 			log_event(LOG_LEVEL_WARN, "job.run_again",
 				  "its processes are gone; it is idempotent and starts "

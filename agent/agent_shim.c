@@ -206,11 +206,17 @@ void agent_adopt(struct agent *a, struct job *job)
 	facts.lock_held = holder != 0;
 	if (facts.dir_there && !facts.lock_held)
 		jobdir_drop_socket(job->run->dir_fd);
+	facts.never_begun = facts.dir_there && !facts.lock_held &&
+			    strcmp(job->rec.boot_id, a->boot_id) == 0 &&
+			    jobdir_lock_is_blank(job->run->lock_fd);
 	/* Whether there is a result is told by reading it. */
 	facts.result_there = facts.dir_there;
 	switch (recover_decide(JOB_STARTED, &facts)) {
 	case RECOVER_ADOPT:
 		adopt_holder(a, job, holder);
+		return;
+	case RECOVER_RUN:
+		agent_simple_event(a, job, JOB_EV_NOT_BEGUN);
 		return;
 	case RECOVER_TAKE_RESULT:
 		agent_read_result(a, job);

@@ -57,6 +57,7 @@
 	X(FETCHED, fetched) /* every input is complete */                                \
 	X(TRANSFER_AGAIN, transfer_again)                                                \
 	X(ENDED, ended) /* result.json was read */                                       \
+	X(NOT_BEGUN, not_begun) /* its shim certainly never got the lock */              \
 	X(VANISHED, vanished) /* the shim is gone and left no result */                  \
 	X(STORED, stored) /* every output was taken by the store */                      \
 	X(FAIL, fail) /* it cannot go on: type and message say why */                    \

@@ -329,6 +329,15 @@ HANDLER(vanished)
 		"restarted); it may have run in part and is not run again");
 }
 
+/* Nothing of it ran: starting it is still the first start. */
+HANDLER(not_begun)
+{
+	if (j->rec.runs >= RUNS_MAX)
+		return fail_with(j, env, FAIL_SYSTEM,
+				 "the job's shim could not be started");
+	return j->cancelled ? fail_cancelled(j, env) : prepare_anew(j, env, ev);
+}
+
 HANDLER(stop)
 {
 	(void)remember_cancel(j, env, ev);
@@ -480,6 +489,7 @@ static const job_handler table[JOB_STATE_COUNT][JOB_EVENT_COUNT] = {
 	},
 	[JOB_STARTED] = {
 		[JOB_EV_ENDED] = ended,
+		[JOB_EV_NOT_BEGUN] = not_begun,
 		[JOB_EV_VANISHED] = vanished,
 		[JOB_EV_FAIL] = failed,
 		[JOB_EV_CANCEL] = stop,

@@ -147,6 +147,13 @@ int jobdir_lock(int dir_fd, int *ret_lock_fd, pid_t *ret_holder, struct mh_err *
 	return 0;
 }
 
+bool jobdir_lock_is_blank(int lock_fd)
+{
+	struct stat st;
+
+	return fstat(lock_fd, &st) == 0 && st.st_size == 0;
+}
+
 int jobdir_result(int dir_fd, struct buf *ret, struct mh_err *err)
 {
 	CLEAN(fd)

@@ -43,6 +43,10 @@ char *jobdir_work_path(const struct jobdirs *dirs, int64_t n) MH_MUST_CHECK;
 int jobdir_lock(int dir_fd, int *ret_lock_fd, pid_t *ret_holder,
 		struct mh_err *err) MH_MUST_CHECK;
 
+/* Whether no shim ever held it: each writes its boot's id there before anything
+ * else. Only to be trusted within one boot (nothing is synced). */
+bool jobdir_lock_is_blank(int lock_fd);
+
 /* result.json. NOTFOUND when there is none. What the agent keeps of it goes into the
  * ledger, durably, so it need not be synced itself while an agent lives. */
 int jobdir_result(int dir_fd, struct buf *ret, struct mh_err *err) MH_MUST_CHECK;

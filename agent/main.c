@@ -14,6 +14,14 @@
 
 #define DEFAULT_CONFIG "/etc/millhand/agent.conf"
 
+#if defined(__SANITIZE_ADDRESS__)
+#define LEAKS_ARE_CHECKED
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define LEAKS_ARE_CHECKED
+#endif
+#endif
+
 static const char usage_text[] =
 	"Usage: millhand-agent [-c FILE] [OPTION]...\n"
 	"Takes jobs of CodePipeline custom actions, runs a plugin for each, and "
@@ -145,7 +153,7 @@ static int read_arguments(int argc, char **argv, struct arguments *args)
 static void protect_process(void)
 {
 	(void)umask(077);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(MH_SANITIZED)
+#ifndef LEAKS_ARE_CHECKED
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* a hardening; works without */
 #endif
 	/* One thread is enough to remove directories. */

@@ -3,12 +3,12 @@
 #include "lib/base/macros.h"
 
 static const char *const names[] = {
-	[RECOVER_NOTHING] = "nothing",   [RECOVER_FORGET] = "forget",
-	[RECOVER_ACK] = "ack",           [RECOVER_PREPARE] = "prepare",
-	[RECOVER_ADOPT] = "adopt",       [RECOVER_TAKE_RESULT] = "take_result",
-	[RECOVER_VANISHED] = "vanished", [RECOVER_STORE] = "store",
-	[RECOVER_REPORT] = "report",     [RECOVER_WAIT] = "wait",
-	[RECOVER_PUT] = "put",
+	[RECOVER_NOTHING] = "nothing", [RECOVER_FORGET] = "forget",
+	[RECOVER_ACK] = "ack",         [RECOVER_PREPARE] = "prepare",
+	[RECOVER_ADOPT] = "adopt",     [RECOVER_TAKE_RESULT] = "take_result",
+	[RECOVER_RUN] = "run",         [RECOVER_VANISHED] = "vanished",
+	[RECOVER_STORE] = "store",     [RECOVER_REPORT] = "report",
+	[RECOVER_WAIT] = "wait",       [RECOVER_PUT] = "put",
 };
 
 const char *recover_action_name(enum recover_action a)
@@ -23,6 +23,8 @@ static enum recover_action started(const struct recover_facts *f)
 {
 	if (f->dir_there && f->lock_held)
 		return RECOVER_ADOPT;
+	if (f->dir_there && f->never_begun)
+		return RECOVER_RUN;
 	if (f->dir_there && f->result_there)
 		return RECOVER_TAKE_RESULT;
 	return RECOVER_VANISHED;

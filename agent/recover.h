@@ -12,7 +12,8 @@
 struct recover_facts {
 	bool dir_there; /* the job's directory */
 	bool lock_held; /* by a shim; otherwise by us from here on */
-	bool result_there; /* a result.json that is one */
+	bool never_begun; /* no shim ever held the lock, and none can now */
+	bool result_there;
 };
 
 enum recover_action {
@@ -22,6 +23,7 @@ enum recover_action {
 	RECOVER_PREPARE, /* ours, not started: data, credentials and inputs anew */
 	RECOVER_ADOPT, /* it runs: connect, and go on */
 	RECOVER_TAKE_RESULT, /* it ended without us */
+	RECOVER_RUN, /* no shim began: start it */
 	RECOVER_VANISHED, /* it may have run, and left nothing */
 	RECOVER_STORE, /* upload anew */
 	RECOVER_REPORT, /* its outcome was not sent */

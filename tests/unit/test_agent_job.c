@@ -142,6 +142,7 @@ static const struct cell cells[] = {
 	{ JOB_FETCHING, JOB_EV_RESTART, JOB_OWNED, 0, JOB_TODO_PREPARE },
 
 	{ JOB_STARTED, JOB_EV_ENDED, ENDS },
+	{ JOB_STARTED, JOB_EV_NOT_BEGUN, JOB_OWNED, 0, JOB_TODO_PREPARE },
 	{ JOB_STARTED, JOB_EV_VANISHED, ENDS },
 	{ JOB_STARTED, JOB_EV_FAIL, ENDS },
 	{ JOB_STARTED, JOB_EV_CANCEL, JOB_STARTED, JOB_DO_STOP, 0 },
@@ -396,6 +397,18 @@ static void a_vanished_job_is_run_again_only_when_idempotent_and_not_for_ever(vo
 	job_free(job);
 }
 
+static void a_shim_that_never_begins_is_given_up_after_three_starts(void **ctx)
+{
+	struct job *job = job_in(JOB_STARTED);
+
+	(void)ctx;
+	job->rec.runs = 3;
+	assert_true(send(job, JOB_EV_NOT_BEGUN));
+	assert_int_equal(job->rec.state, JOB_OUTCOME);
+	assert_string_equal(job->rec.failure, FAIL_SYSTEM);
+	job_free(job);
+}
+
 static void credentials_are_renewed_twice_and_then_it_is_a_permission_error(void **ctx)
 {
 	struct job *job = job_in(JOB_STORING);
@@ -514,6 +527,7 @@ int main(void)
 		cmocka_unit_test(an_upload_that_cannot_work_makes_a_failure),
 		cmocka_unit_test(
 			a_vanished_job_is_run_again_only_when_idempotent_and_not_for_ever),
+		cmocka_unit_test(a_shim_that_never_begins_is_given_up_after_three_starts),
 		cmocka_unit_test(
 			credentials_are_renewed_twice_and_then_it_is_a_permission_error),
 		cmocka_unit_test(a_continuation_waits_until_it_is_due),

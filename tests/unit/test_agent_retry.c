@@ -134,26 +134,29 @@ static void recovery_is_decided_by_state_and_for_a_started_job_by_lock_and_resul
 {
 	static const struct {
 		enum job_state state;
-		struct recover_facts facts; /* directory, lock held, result */
+		struct recover_facts
+			facts; /* directory, lock held, never begun, result */
 		enum recover_action action;
 	} rows[] = {
-		{ JOB_OFFERED, { false, false, false }, RECOVER_FORGET },
-		{ JOB_ACKING, { false, false, false }, RECOVER_ACK },
-		{ JOB_IN_DOUBT, { false, false, false }, RECOVER_ACK },
-		{ JOB_OWNED, { true, false, false }, RECOVER_PREPARE },
-		{ JOB_FETCHING, { true, false, false }, RECOVER_PREPARE },
-		{ JOB_STARTED, { true, true, false }, RECOVER_ADOPT },
+		{ JOB_OFFERED, { false, false, false, false }, RECOVER_FORGET },
+		{ JOB_ACKING, { false, false, false, false }, RECOVER_ACK },
+		{ JOB_IN_DOUBT, { false, false, false, false }, RECOVER_ACK },
+		{ JOB_OWNED, { true, false, false, false }, RECOVER_PREPARE },
+		{ JOB_FETCHING, { true, false, false, false }, RECOVER_PREPARE },
+		{ JOB_STARTED, { true, true, false, false }, RECOVER_ADOPT },
 		{ JOB_STARTED,
-		  { true, true, true },
+		  { true, true, false, true },
 		  RECOVER_ADOPT }, /* it is at its end */
-		{ JOB_STARTED, { true, false, true }, RECOVER_TAKE_RESULT },
-		{ JOB_STARTED, { true, false, false }, RECOVER_VANISHED },
-		{ JOB_STARTED, { false, false, false }, RECOVER_VANISHED },
-		{ JOB_STORING, { true, false, true }, RECOVER_STORE },
-		{ JOB_OUTCOME, { true, false, true }, RECOVER_REPORT },
-		{ JOB_WAITING, { false, false, false }, RECOVER_WAIT },
-		{ JOB_REPORTING, { true, false, true }, RECOVER_PUT },
-		{ JOB_CLOSED, { true, true, true }, RECOVER_NOTHING },
+		{ JOB_STARTED, { true, false, false, true }, RECOVER_TAKE_RESULT },
+		{ JOB_STARTED, { true, false, false, false }, RECOVER_VANISHED },
+		{ JOB_STARTED, { true, false, true, false }, RECOVER_RUN },
+		{ JOB_STARTED, { true, true, true, false }, RECOVER_ADOPT },
+		{ JOB_STARTED, { false, false, false, false }, RECOVER_VANISHED },
+		{ JOB_STORING, { true, false, false, true }, RECOVER_STORE },
+		{ JOB_OUTCOME, { true, false, false, true }, RECOVER_REPORT },
+		{ JOB_WAITING, { false, false, false, false }, RECOVER_WAIT },
+		{ JOB_REPORTING, { true, false, false, true }, RECOVER_PUT },
+		{ JOB_CLOSED, { true, true, false, true }, RECOVER_NOTHING },
 	};
 
 	(void)ctx;
