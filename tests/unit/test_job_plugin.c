@@ -217,7 +217,7 @@ static void long_variables_travel_in_pieces(void **state)
 	CLEAN(free) char *value = mh_alloc(WIRE_PIECE_BYTES * 2 + 10);
 	CLEAN(result) struct result got = RESULT_INIT;
 	struct mh_err err;
-	const char *m = "";
+	bool done = false;
 
 	for (size_t i = 0; i + 3 < WIRE_PIECE_BYTES * 2 + 10; i += 3)
 		memcpy(value + i, "\342\202\254", 3);
@@ -225,8 +225,9 @@ static void long_variables_travel_in_pieces(void **state)
 	assert_int_equal(host_functions.set_variable(&g->job, "empty", ""), 0);
 	assert_int_equal(host_functions.succeed(&g->job), 0);
 	assert_ok(host_send(&g->job, &err), &err);
-	while (strcmp(m, "outcome") != 0) {
+	while (!done) {
 		CLEAN(json) struct json_object *message = NULL;
+		const char *m; /* of the message, and gone with it */
 
 		assert_int_equal(wire_receive(g->peer_fd, WIRE_CHANNEL_MAX_BYTES, 0,
 					      &message, &m, &err),
@@ -239,7 +240,7 @@ static void long_variables_travel_in_pieces(void **state)
 			continue;
 		}
 		assert_ok(result_from_json(&got, message, &err), &err);
-		m = "outcome"; /* the message goes with its scope */
+		done = true;
 	}
 	assert_string_equal(json_opt_str(got.variables, "v", ""), value);
 	assert_string_equal(json_opt_str(got.variables, "empty", "?"), "");

@@ -221,10 +221,8 @@ static void for_each_vector(void (*check)(const char *dir))
 	struct dirent *entry;
 	int count = 0;
 
-	if (!dir) {
-		print_message("# skipped: no official vectors in %s\n", root);
-		skip();
-	}
+	if (!dir)
+		skip_without(root);
 	while ((entry = readdir(dir))) {
 		CLEAN(free) char *path = mh_format("%s/%s", root, entry->d_name);
 		struct stat st;
@@ -506,8 +504,7 @@ static void requests_signed_by_libcurl_verify(void **state)
 static void requests_signed_by_libcurl_verify(void **state)
 {
 	(void)state;
-	print_message("# skipped: this libcurl cannot sign\n");
-	skip();
+	skip_without("libcurl that can sign");
 }
 #endif
 
