@@ -107,6 +107,15 @@ static void run_handler(struct shim *s)
 	FAULT_POINT("job_running");
 }
 
+/* Whether the action type can do without one more of its outputs. */
+static bool may_skip_output(const struct shim *s)
+{
+	size_t packed = json_object_array_length(s->packed);
+	size_t left = s->spec.output_count - s->artifact - 1; /* after this one */
+
+	return packed + left >= s->spec.outputs_min;
+}
+
 static void pack_next(struct shim *s)
 {
 	const char *name = s->spec.outputs[s->artifact].name;
@@ -115,6 +124,12 @@ static void pack_next(struct shim *s)
 	if (archiver_pack(&s->archiver, &s->spec, s->jobdir_fd, s->workdir_fd,
 			  s->log.write_fd, s->artifact, &err) == 0)
 		return;
+	if (err.cls == MH_E_NOTFOUND && may_skip_output(s)) {
+		logpipe_note(&s->log, "output artifact %s is left unmade", name);
+		s->artifact++;
+		shim_advance(s);
+		return;
+	}
 	if (err.cls == MH_E_NOTFOUND)
 		shim_fail(s, MH_FAIL_JOB_FAILED,
 			  "output artifact %s: the job left nothing in it", name);

@@ -72,8 +72,9 @@ static int sync_outputs(const struct shim *s, struct mh_err *err)
 
 	if (json_object_array_length(s->packed) == 0)
 		return 0;
-	for (size_t i = 0; i < s->spec.output_count; i++) {
-		const char *file = s->spec.outputs[i].file;
+	for (size_t i = 0; i < json_object_array_length(s->packed); i++) {
+		struct json_object *o = json_object_array_get_idx(s->packed, i);
+		const char *file = json_opt_str(o, "file", "");
 		CLEAN(fd) int fd = openat(s->jobdir_fd, file, O_RDONLY | O_CLOEXEC);
 
 		if (fd < 0)

@@ -122,6 +122,17 @@ static int parse_formats(struct json_object *doc, struct spec *s, struct mh_err 
 	return 0;
 }
 
+/* Absent: each one that is declared. */
+static int parse_outputs_min(struct json_object *doc, struct spec *s, struct mh_err *err)
+{
+	int64_t min = json_opt_i64(doc, "outputs_min", (int64_t)s->output_count);
+
+	if (min < 0)
+		return mh_err_set(err, MH_E_PROTO, "outputs_min: negative");
+	s->outputs_min = (size_t)min < s->output_count ? (size_t)min : s->output_count;
+	return 0;
+}
+
 static int parse_config(struct json_object *doc, struct spec *s, struct mh_err *err)
 {
 	if (json_get_object(doc, "config", &s->config, err) != 0)
@@ -200,7 +211,8 @@ static int parse_doc(struct spec *s, struct mh_err *err)
 		    0 ||
 	    parse_artifacts(doc, "outputs", "store/", s->outputs, &s->output_count,
 			    err) != 0 ||
-	    parse_formats(doc, s, err) != 0 || parse_limits(doc, s, err) != 0)
+	    parse_formats(doc, s, err) != 0 || parse_outputs_min(doc, s, err) != 0 ||
+	    parse_limits(doc, s, err) != 0)
 		return -1;
 	return parse_sandbox(doc, s, err);
 }

@@ -43,6 +43,7 @@ struct spec {
 	size_t input_count;
 	struct spec_artifact outputs[SPEC_MAX_ARTIFACTS];
 	size_t output_count;
+	size_t outputs_min; /* so many must be made; others may be left empty */
 	int64_t unpack_bytes, unpack_entries, unpack_ratio; /* 0: the archiver's own */
 	const char *write_dirs[SPEC_MAX_WRITE_DIRS];
 	size_t write_dir_count;

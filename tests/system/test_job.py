@@ -369,6 +369,22 @@ def an_output_without_content_fails_the_job():
         check("is not a directory" in message, message)
 
 
+@story
+def outputs_beyond_the_least_may_be_left_unmade():
+    make = 'echo x > "$MILLHAND_OUTPUT_B/f"'
+    with Jobs() as jobs:
+        job = jobs.start("command", {"command": make}, {}, ["A", "B", "C"], outputs_min=1)
+        result = job.finish()
+        equal(result["outcome"], "success")
+        equal([(o["name"], o["file"]) for o in result["outputs"]], [("B", "store/1")])
+        check("output artifact A is left unmade" in job.log(), job.log())
+        kind, message = jobs.start("command", {"command": make}, {}, ["A", "B", "C"], outputs_min=2).failure()
+        equal(kind, "JobFailed")
+        check("output artifact C: the job left nothing in it" in message, message)
+        result = jobs.start("command", {"command": "true"}, {}, ["A"], outputs_min=0).finish()
+        equal((result["outcome"], result["outputs"]), ("success", []))
+
+
 # --- deadline, cancellation, killing ---
 
 @story

@@ -37,6 +37,7 @@ static void a_good_spec_is_taken(void **state)
 	assert_int_equal(s.input_count, 1);
 	assert_string_equal(s.inputs[0].name, "Source");
 	assert_string_equal(s.outputs[0].format, "tar.gz");
+	assert_int_equal(s.outputs_min, 1);
 	assert_int_equal(s.unpack_bytes, 1000);
 	assert_int_equal(s.unpack_ratio, 0);
 	assert_string_equal(s.write_dirs[0], "/srv");
@@ -58,6 +59,25 @@ static void sandbox_and_limits_have_defaults(void **state)
 	assert_false(s.detach);
 	assert_string_equal(s.user, "");
 	assert_int_equal(s.write_dir_count, 0);
+}
+
+static void the_least_outputs_are_at_most_those_declared(void **state)
+{
+	static const struct {
+		const char *member;
+		size_t min;
+	} rows[] = { { "\"outputs_min\":0,", 0 }, { "\"outputs_min\":9,", 1 } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		CLEAN(free) char *to = mh_format("%s\"n\":17", rows[i].member);
+		CLEAN(free) char *text = changed("\"n\":17", to);
+		CLEAN(spec) struct spec s = { .doc = NULL };
+		struct mh_err err;
+
+		assert_ok(spec_parse(text, strlen(text), &s, &err), &err);
+		assert_int_equal(s.outputs_min, rows[i].min);
+	}
 }
 
 static void a_wrong_spec_is_refused_and_the_place_named(void **state)
@@ -87,6 +107,7 @@ static void a_wrong_spec_is_refused_and_the_place_named(void **state)
 		{ "fetch/0", "store/0", "is not fetch/<number>" },
 		{ "tar.gz", "7z", "format: '7z'" },
 		{ "\"outputs\":[{", "\"outputs\":[3,{", "outputs[0]: name" },
+		{ "\"n\":17", "\"n\":17,\"outputs_min\":-1", "outputs_min: negative" },
 		{ "\"unpack_bytes\":1000", "\"unpack_bytes\":-1", "limits: negative" },
 		{ "\"/srv\"", "\"srv\"", "write[0]" },
 		{ "\"/srv\"", "1", "write[0]" },
@@ -137,6 +158,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_good_spec_is_taken),
 		cmocka_unit_test(sandbox_and_limits_have_defaults),
+		cmocka_unit_test(the_least_outputs_are_at_most_those_declared),
 		cmocka_unit_test(a_wrong_spec_is_refused_and_the_place_named),
 		cmocka_unit_test(every_truncated_spec_is_refused),
 		cmocka_unit_test(too_many_artifacts_are_refused),
