@@ -40,6 +40,13 @@ class Scene:
         return made
 
 
+def fifo(place):
+    """Where a handler waits until the story writes a line."""
+    path = place.path("gate")
+    os.mkfifo(path)
+    return path
+
+
 @story
 def a_job_goes_from_poll_to_success_with_its_artifacts():
     with Scene() as s:
@@ -265,6 +272,40 @@ def D9_success_is_never_claimed_before_the_upload_is_confirmed():
 def a_declared_output_that_was_not_made_fails_the_job():
     with Scene() as s:
         failed_as(s.run_job("true", outputs=["Out"]), "JobFailed", "Out")
+
+
+@story
+def an_output_beyond_the_least_of_the_action_entry_may_be_left_unmade():
+    with Scene() as s:
+        body = finished(s.run_job("true", outputs=["Out"], action={"outputs": [0, 1]}), "success")
+        equal(s.stub.seen("S3 PUT"), [], "uploads")
+        check("failureDetails" not in body, body)
+
+
+@story
+def the_work_for_an_abandoned_action_is_cancelled():
+    with Scene(watch_interval="50ms") as s:
+        job = s.run_job(s.marks.command() + "; read -r nothing < " + fifo(s.place), action={"grace": "1s"})
+        s.marks.wait()
+        with s.stub.lock:
+            job.action_status = "Abandoned"
+        failed_as(job, "JobFailed", "the action was abandoned")
+        equal(s.marks.lines(), ["ran"])
+
+
+@story
+def an_empty_or_failed_list_is_no_abandonment():
+    with Scene(watch_interval="50ms") as s:
+        gate = fifo(s.place)
+        for fault in ("error500", "drop_before", "garbage"):
+            s.stub.fault("ListActionExecutions", fault)
+        job = s.stub.job()
+        job.action_status = None
+        s.start(action(s.place, s.marks.command() + f"; read -r nothing < {gate}"))
+        wait_for(lambda: len(s.stub.seen("ListActionExecutions")) >= 6, what="six questions")
+        with open(gate, "w") as f:
+            f.write("go on\n")
+        finished(job, "success")
 
 
 @story

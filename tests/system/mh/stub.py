@@ -41,6 +41,7 @@ class Job:
         self.result = None  # ("success" or "failure", the request)
         self.results = []  # everything ever put, in order
         self.redeliver = False
+        self.action_status = "InProgress"  # what ListActionExecutions says; None: it lists nothing
         self.credentials = {"accessKeyId": "ASIA" + uuid.uuid4().hex[:16].upper(),
                             "secretAccessKey": uuid.uuid4().hex, "sessionToken": "stub-token-" + uuid.uuid4().hex}
         self.execution_id, self.action_id = str(uuid.uuid4()), str(uuid.uuid4())
@@ -174,6 +175,11 @@ class Stub:
     def api_GetJobDetails(self, body):
         job = self.find(body["jobId"])
         return {"jobDetails": {"id": job.id, "accountId": "000000000000", "data": job.data()}}
+
+    def api_ListActionExecutions(self, body):
+        execution = body["filter"]["pipelineExecutionId"]
+        return {"actionExecutionDetails": [{"actionExecutionId": job.action_id, "status": job.action_status}
+                                           for job in self.jobs if job.execution_id == execution and job.action_status]}
 
     def put_result(self, body, kind):
         job = self.find(body["jobId"])
