@@ -59,7 +59,8 @@ struct job *agent_add_job(struct agent *a, const struct job_record *take_record,
 	job->run = run;
 	if (agent_action(a, job)) {
 		job->timeout_ms = agent_action(a, job)->timeout_ms;
-		job->idempotent = agent_action(a, job)->idempotent;
+		job->idempotent = agent_action(a, job)->idempotent ||
+				  a->plugins[entry].idempotent;
 	}
 	job->next = a->jobs;
 	if (job->next)
@@ -472,6 +473,9 @@ static int open_all(struct agent *a, struct mh_err *err)
 {
 	const struct settings *s = a->settings;
 
+	a->plugins = mh_alloc(s->actions.count * sizeof(*a->plugins));
+	if (describe_all(s, a->plugins, err) != 0)
+		return -1;
 	if (clock_boot_id(a->boot_id, err) != 0 ||
 	    ledger_open(s->state_dir, &a->ledger, err) != 0 ||
 	    loop_new(&a->loop, err) != 0 || open_network(a, err) != 0 ||
@@ -536,6 +540,7 @@ void agent_free(struct agent *a)
 	for (size_t i = 0; a->entries && i < a->settings->actions.count; i++)
 		free(a->entries[i]);
 	free(a->entries);
+	free(a->plugins);
 	free(a->polls);
 	ledger_close(a->ledger);
 	free(a->job_program);

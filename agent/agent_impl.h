@@ -12,6 +12,7 @@
 
 #include "agent/agent.h"
 #include "agent/cp_api.h"
+#include "agent/describe.h"
 #include "agent/job.h"
 #include "agent/jobdir.h"
 #include "agent/ledger.h"
@@ -77,6 +78,7 @@ struct agent {
 	char boot_id[CLOCK_BOOT_ID_SIZE];
 	char *job_program;
 
+	struct plugin_info *plugins; /* one per action entry */
 	char **entries; /* names of the action entries, as in the ledger */
 	struct poll_call *polls; /* one per entry */
 	struct job *jobs; /* all that are not freed yet */

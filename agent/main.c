@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "agent/agent.h"
+#include "agent/describe.h"
 #include "config.h"
 #include "lib/base/log.h"
 #include "lib/base/macros.h"
@@ -187,6 +188,8 @@ static int run_agent(const struct settings *settings, const struct arguments *ar
 			  "chmod o-r",
 			  LOG_S("file", args->config), LOG_END);
 	if (agent_new(settings, &args->options, &agent, &err) != 0) {
+		if (err.cls == MH_E_CONFIG)
+			(void)mh_err_wrap(&err, "%s", args->config);
 		log_event(LOG_LEVEL_ERROR, "agent.not_started", "the agent cannot start",
 			  LOG_ERR(&err), LOG_END);
 		return exit_code_of(&err);
@@ -194,6 +197,22 @@ static int run_agent(const struct settings *settings, const struct arguments *ar
 	code = agent_run(agent);
 	agent_free(agent);
 	return code;
+}
+
+/* The last thing that can be wrong without an endpoint. */
+static int check_plugins(const struct settings *settings, const struct arguments *args)
+{
+	CLEAN(free)
+	struct plugin_info *plugins = mh_alloc(settings->actions.count *
+					       sizeof(*plugins));
+	struct mh_err err = MH_ERR_INIT;
+
+	if (describe_all(settings, plugins, &err) != 0) {
+		fprintf(stderr, "millhand-agent: %s: %s\n", args->config, err.text);
+		return EXIT_CONFIG;
+	}
+	printf("%s: ok, %zu action types\n", args->config, settings->actions.count);
+	return EXIT_OK;
 }
 
 int main(int argc, char **argv)
@@ -225,7 +244,7 @@ int main(int argc, char **argv)
 	if (args.task == TASK_DUMP)
 		conf_dump(stdout, settings_keys, &settings);
 	else if (args.task == TASK_CHECK)
-		printf("%s: ok, %zu action types\n", args.config, settings.actions.count);
+		code = check_plugins(&settings, &args);
 	else
 		code = run_agent(&settings, &args);
 	settings_done(&settings);

@@ -99,6 +99,23 @@ def a_wrong_configuration_is_one_line_with_file_line_and_key_and_exit_code_78():
 
 
 @story
+def a_plugin_that_cannot_be_loaded_is_found_at_the_start():
+    with Scene() as s:
+        for name, words in (("not-elf", "cannot be loaded"), ("gone", "gone.so")):
+            broken = s.place.path(name + ".so")
+            with open(broken, "w") as f:
+                f.write("this is no plugin")
+            if name == "gone":
+                os.unlink(broken)
+            conf = s.place.agent_conf(s.stub.endpoint, [action(s.place, "true", plugin=broken)], **s.keys)
+            for options in ((), ("--check",)):
+                done = s.place.run([AGENT, "-c", conf, *options], check=False)
+                equal(done.returncode, 78, f"{name} {options}")
+                check("actions[0].plugin" in done.stderr and words in done.stderr, done.stderr)
+        equal(s.stub.requests, [])
+
+
+@story
 def missing_credentials_are_named_with_all_places_that_were_looked_at():
     with Scene() as s:
         s.start("true", "--check").wait()

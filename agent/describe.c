@@ -1,0 +1,186 @@
+#include "agent/describe.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/clock.h"
+#include "lib/base/json.h"
+#include "lib/base/macros.h"
+
+#define OUTPUT_MAX 65536
+
+/* One stream of the child's. */
+struct stream {
+	int fd;
+	struct buf text;
+};
+
+static int start(const char *program, const char *plugin, int out_fd, int err_fd,
+		 pid_t *ret, struct mh_err *err)
+{
+	char *argv[] = { mh_strdup("millhand-job"), mh_strdup("--describe"),
+			 mh_strdup(plugin), NULL };
+	char *envp[] = { NULL };
+	posix_spawn_file_actions_t actions;
+	int rc = posix_spawn_file_actions_init(&actions);
+
+	if (rc == 0) {
+		rc |= posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY,
+						       0);
+		rc |= posix_spawn_file_actions_adddup2(&actions, out_fd, 1);
+		rc |= posix_spawn_file_actions_adddup2(&actions, err_fd, 2);
+		if (rc == 0)
+			rc = posix_spawn(ret, program, &actions, NULL, argv, envp);
+		(void)posix_spawn_file_actions_destroy(&actions);
+	}
+	for (size_t i = 0; argv[i]; i++)
+		free(argv[i]);
+	errno = rc;
+	return rc == 0 ? 0 : mh_err_sys(err, "start %s", program);
+}
+
+/* False at the stream's end. What is over the limit is left out. */
+static bool read_some(struct stream *s)
+{
+	struct mh_err ignored;
+	char chunk[4096];
+	ssize_t n = read(s->fd, chunk, sizeof(chunk));
+
+	if (n < 0)
+		return errno == EINTR;
+	if (n > 0 && buf_add(&s->text, chunk, (size_t)n, &ignored) != 0)
+		return true;
+	return n > 0;
+}
+
+/* Until both streams end, or the time is over: false then. */
+static bool read_both(struct stream streams[2])
+{
+	int64_t end = clock_mono_ms() + DESCRIBE_TIMEOUT_MS;
+	int open_count = 2;
+
+	while (open_count > 0) {
+		struct pollfd fds[2] = { { .fd = streams[0].fd, .events = POLLIN },
+					 { .fd = streams[1].fd, .events = POLLIN } };
+		int64_t left = end - clock_mono_ms();
+
+		if (left <= 0)
+			return false;
+		if (poll(fds, 2, (int)left) < 0 && errno != EINTR)
+			return false;
+		for (int i = 0; i < 2; i++) {
+			if (fds[i].revents == 0 || read_some(&streams[i]))
+				continue;
+			(void)close(streams[i].fd); /* only read */
+			streams[i].fd = -1;
+			open_count--;
+		}
+	}
+	return true;
+}
+
+static int judge(struct stream streams[2], const siginfo_t *how, struct plugin_info *ret,
+		 struct mh_err *err)
+{
+	CLEAN(json) struct json_object *doc = NULL;
+	const char *said = buf_text(&streams[1].text);
+
+	if (how->si_code != CLD_EXITED)
+		return mh_err_set(err, MH_E_PLUGIN, "loading it ends with signal %d",
+				  how->si_status);
+	if (how->si_status != 0)
+		return mh_err_set(err, MH_E_PLUGIN, "%.*s", (int)strcspn(said, "\n"),
+				  *said ? said : "it cannot be loaded");
+	if (json_parse_object(buf_text(&streams[0].text), streams[0].text.len, &doc,
+			      err) != 0)
+		return mh_err_wrap(err, "its description");
+	ret->idempotent = json_opt_bool(doc, "idempotent", false);
+	return 0;
+}
+
+static int run(const char *program, const char *plugin, struct stream streams[2],
+	       const int write_fds[2], struct plugin_info *ret, struct mh_err *err)
+{
+	siginfo_t how = { 0 };
+	bool in_time;
+	pid_t pid;
+	int rc = start(program, plugin, write_fds[0], write_fds[1], &pid, err);
+
+	(void)close(write_fds[0]); /* the child has them now; ours would hide the end */
+	(void)close(write_fds[1]);
+	if (rc != 0)
+		return -1;
+	in_time = read_both(streams);
+	if (!in_time)
+		(void)kill(pid, SIGKILL); /* ours, and not reaped yet */
+	while (waitid(P_PID, (id_t)pid, &how, WEXITED) != 0) {
+		if (errno != EINTR)
+			return mh_err_sys(err, "wait for %s", program);
+	}
+	if (!in_time)
+		return mh_err_set(err, MH_E_PLUGIN, "loading it takes more than %d s",
+				  DESCRIBE_TIMEOUT_MS / 1000);
+	return judge(streams, &how, ret, err);
+}
+
+int describe_plugin(const char *job_program, const char *plugin, struct plugin_info *ret,
+		    struct mh_err *err)
+{
+	struct stream streams[2] = { { -1, BUF_INIT(OUTPUT_MAX) },
+				     { -1, BUF_INIT(OUTPUT_MAX) } };
+	int pipes[2][2], rc = -1;
+
+	if (pipe2(pipes[0], O_CLOEXEC) != 0)
+		return mh_err_sys(err, "pipe");
+	if (pipe2(pipes[1], O_CLOEXEC) != 0) {
+		(void)mh_err_sys(err, "pipe");
+		(void)close(pipes[0][0]); /* nothing was written */
+		(void)close(pipes[0][1]);
+		return -1;
+	}
+	streams[0].fd = pipes[0][0];
+	streams[1].fd = pipes[1][0];
+	rc = run(job_program, plugin, streams, (const int[]){ pipes[0][1], pipes[1][1] },
+		 ret, err);
+	for (int i = 0; i < 2; i++) {
+		if (streams[i].fd >= 0)
+			(void)close(streams[i].fd); /* only read */
+		buf_done(&streams[i].text);
+	}
+	return rc;
+}
+
+int describe_all(const struct settings *settings, struct plugin_info *ret,
+		 struct mh_err *err)
+{
+	CLEAN(free) char *program = mh_format("%s/millhand-job", settings->libexec_dir);
+
+	for (size_t i = 0; i < settings->actions.count; i++) {
+		CLEAN(free)
+		char *path = settings_plugin_path(settings, settings_action(settings, i));
+		size_t same = 0;
+
+		for (; same < i; same++) {
+			CLEAN(free)
+			char *other = settings_plugin_path(
+				settings, settings_action(settings, same));
+
+			if (strcmp(other, path) == 0)
+				break;
+		}
+		if (same < i) {
+			ret[i] = ret[same];
+		} else if (describe_plugin(program, path, &ret[i], err) != 0) {
+			(void)mh_err_wrap(err, "actions[%zu].plugin: %s", i, path);
+			err->cls = MH_E_CONFIG;
+			return -1;
+		}
+	}
+	return 0;
+}
