@@ -72,6 +72,8 @@ static void on_ack(void *ctx, const struct cp_answer *answer)
 	if (type == JOB_EV_ACK_AGAIN || type == JOB_EV_ACK_UNKNOWN ||
 	    type == JOB_EV_ACK_REFUSED)
 		log_trouble(job, "AcknowledgeJob", &seen);
+	if (type == JOB_EV_ACK_TAKEN && agent_take_reoffer(job->run->agent, job))
+		return;
 	again(job->run->agent, job, type, &seen);
 }
 

@@ -40,6 +40,10 @@ struct job_run {
 	int quota_taken; /* by its last retry */
 	int64_t adopt_at_ms; /* look at its lock again then (monotonic); 0: no need */
 
+	/* Offered again while its acknowledgement was under way; "" nonce: it was not. */
+	char reoffer_nonce[JOB_NONCE_SIZE];
+	int64_t reoffer_wall_ms, reoffer_mono_ms;
+
 	struct cp_call *watch_call; /* asking whether the action was abandoned */
 	int64_t watch_at_ms;
 	int64_t wanted[WANTED_MAX]; /* ids of the questions that wait */
@@ -139,6 +143,8 @@ void agent_release_run(struct job_run *run);
 /* agent_poll.c */
 void agent_poll(void *ctx, size_t entry, int batch);
 bool agent_may_poll(struct agent *a);
+/* Acknowledges the job by the nonce it was offered with again; false when it was not. */
+bool agent_take_reoffer(struct agent *a, struct job *job);
 
 /* agent_recover.c */
 int agent_recover(struct agent *a, struct mh_err *err) MH_MUST_CHECK;

@@ -43,27 +43,45 @@ static void take_offer(struct agent *a, const struct poll_call *p, struct cp_off
 	agent_simple_event(a, job, JOB_EV_ADMIT);
 }
 
+bool agent_take_reoffer(struct agent *a, struct job *job)
+{
+	struct job_run *run = job->run;
+	char nonce[JOB_NONCE_SIZE];
+
+	if (!*run->reoffer_nonce)
+		return false;
+	memcpy(nonce, run->reoffer_nonce, sizeof(nonce));
+	memset(run->reoffer_nonce, 0, sizeof(run->reoffer_nonce));
+	agent_event(a, job,
+		    &(struct job_event){ .type = JOB_EV_REOFFER,
+					 .asked_ms = -1,
+					 .text = nonce,
+					 .offered_ms = run->reoffer_wall_ms,
+					 .offered_mono_ms = run->reoffer_mono_ms });
+	return true;
+}
+
 /* Handed out again although we have it: only an acknowledgement that never
- * arrived explains that. While one is under way its answer will tell. */
-static void take_reoffer(struct agent *a, struct job *job, struct cp_offer *offer,
+ * arrived explains that. While one is under way its answer tells: when it says
+ * that somebody else has the job, that somebody is this offer. */
+static void keep_reoffer(struct agent *a, struct job *job, struct cp_offer *offer,
 			 const struct cp_answer *answer)
 {
-	bool unanswered = job->rec.state == JOB_ACKING || job->rec.state == JOB_IN_DOUBT;
+	struct job_run *run = job->run;
 
-	if (!unanswered || job->run->call) {
+	if (job->rec.state != JOB_ACKING && job->rec.state != JOB_IN_DOUBT) {
 		log_event(LOG_LEVEL_DEBUG, "job.offered_twice",
 			  "offered again, and ignored", LOG_S("job", job->rec.id),
 			  LOG_I("n", job->rec.n), LOG_END);
 		return;
 	}
-	jobdata_free(job->run->data);
-	job->run->data = STEAL_PTR(offer->data);
-	agent_event(a, job,
-		    &(struct job_event){ .type = JOB_EV_REOFFER,
-					 .asked_ms = -1,
-					 .text = offer->nonce,
-					 .offered_ms = answer->sent_wall_ms,
-					 .offered_mono_ms = answer->sent_mono_ms });
+	jobdata_free(run->data);
+	run->data = STEAL_PTR(offer->data);
+	memcpy(run->reoffer_nonce, offer->nonce, sizeof(run->reoffer_nonce));
+	run->reoffer_wall_ms = answer->sent_wall_ms;
+	run->reoffer_mono_ms = answer->sent_mono_ms;
+	if (!run->call)
+		(void)agent_take_reoffer(a, job); /* it was offered just now */
 }
 
 static void judge_offer(struct agent *a, const struct poll_call *p,
@@ -74,7 +92,7 @@ static void judge_offer(struct agent *a, const struct poll_call *p,
 	bool was_ours = false;
 
 	if (known) {
-		take_reoffer(a, known, offer, answer);
+		keep_reoffer(a, known, offer, answer);
 		return;
 	}
 	if (!agent_takes_jobs(a)) {

@@ -196,6 +196,22 @@ def D4_in_doubt_fresh_and_adopt_run_the_job_and_drop_leaves_it():
 
 
 @story
+def a_job_offered_again_while_its_acknowledgement_is_under_way_is_acknowledged_by_the_new_nonce():
+    with Scene() as s:
+        s.stub.fault("AcknowledgeJob", "late")
+        job = s.run_job(s.marks.command())
+        wait_for(lambda: s.stub.seen("AcknowledgeJob"), what="the first acknowledgement")
+        job.redeliver = True
+        wait_for(lambda: job.nonce == 2, what="the job to be offered again")
+        polls = len(s.stub.seen("PollForJobs"))
+        wait_for(lambda: len(s.stub.seen("PollForJobs")) > polls + 1, what="the agent to have that answer")
+        s.stub.clear_faults()
+        finished(job, "success")
+        equal([a["nonce"] for a in s.stub.seen("AcknowledgeJob")], ["1", "2"], "nonces")
+        equal((s.marks.lines(), len(job.results)), (["ran"], 1))
+
+
+@story
 def D5_a_result_whose_answer_is_lost_counts_as_delivered_when_refused_later():
     with Scene() as s:
         s.stub.fault("PutJobSuccessResult", "drop_after")

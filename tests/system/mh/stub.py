@@ -9,7 +9,8 @@ against botocore's, and plays faults on demand:
     ... wait_for(lambda: job.result) ...
 
 Faults: "throttle", "error500", "html503", "drop_before" (the connection closes, nothing
-happened), "drop_after" (it happened, the answer is lost), "truncate" (half an answer),
+happened), "drop_after" (it happened, the answer is lost), "late" (it happens once
+clear_faults() is called), "truncate" (half an answer),
 "garbage" (no JSON), "types" (wrong types), "expired" (S3: ExpiredToken), "denied", "hang",
 "code:NameException" (that error, nothing happened), "missing" (S3: NoSuchKey).
 """
@@ -314,6 +315,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         fault = stub.take_fault(operation)
         if self.refuse(fault):
             return
+        if fault == "late":
+            stub.hanging.wait(60)
         try:
             status, value = 200, stub.api(operation, request)
         except ApiError as e:
