@@ -58,6 +58,7 @@ static bool is_fd_of(int fd, mode_t type)
 static int take_lock(bool *ret_got, int *ret_fd, struct mh_err *err)
 {
 	char boot_id[CLOCK_BOOT_ID_SIZE];
+	struct stat st;
 	CLEAN(fd)
 	int fd = openat(SHIM_FD_JOBDIR, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
 			0600);
@@ -66,6 +67,10 @@ static int take_lock(bool *ret_got, int *ret_fd, struct mh_err *err)
 		return mh_err_sys(err, "open the job's lock");
 	if (fs_lock(fd, ret_got, err) != 0)
 		return -1;
+	/* Opened before, locked after an agent made the directory anew: the job has
+	 * another lock now, and another shim. */
+	if (*ret_got && (fstat(fd, &st) != 0 || st.st_nlink == 0))
+		*ret_got = false;
 	if (!*ret_got)
 		return 0;
 	if (clock_boot_id(boot_id, err) != 0)

@@ -21,8 +21,7 @@ WAITS = RUNS + "; while ! test -e {marks}.go; do sleep 0.05; done"
 
 # What must become of the job when the kill comes there, and how often it may have run.
 FIRST = ("success", {1})  # nothing had begun, or all is known: as if nothing had happened
-LOST = ("failure", {0})  # it may have started, so it is not started again
-EITHER = ("either", {0, 1})  # the shim and the new agent race for the job's lock
+LOST = ("failure", {0})  # the shim had begun, so the handler may have, and is not started again
 RAN = ("failure", {1})  # it ran, and how it ended is lost
 
 # point: (expected, options)
@@ -33,7 +32,7 @@ AGENT_POINTS = {
     "in_doubt.commit": FIRST, "in_doubt.committed": FIRST,
     "fetching.commit": FIRST, "fetching.committed": FIRST, "fetch.send": FIRST, "fetch.sent": FIRST,
     "fetch.answer": FIRST, "details.send": FIRST, "details.sent": FIRST, "details.answer": FIRST,
-    "started.commit": FIRST, "started.committed": LOST, "spawn.before": LOST, "spawn.after": EITHER,
+    "started.commit": FIRST, "started.committed": FIRST, "spawn.before": FIRST, "spawn.after": FIRST,
     "watch.send": FIRST, "watch.sent": FIRST, "watch.answer": FIRST,
     "storing.commit": FIRST, "storing.committed": FIRST, "store.send": FIRST, "store.sent": FIRST,
     "store.answer": FIRST,
@@ -79,8 +78,7 @@ def all_closed(place):
 def judge(place, job, marks, point, expected):
     kind, runs = expected
     wait_for(lambda: job.result, 20, f"{point}: a result")
-    if kind != "either":
-        equal(job.result[0], kind, f"{point}: {job.result[1]}")
+    equal(job.result[0], kind, f"{point}: {job.result[1]}")
     if kind == "failure":
         equal(job.result[1]["failureDetails"]["type"], "SystemUnavailable", point)
     equal(len({k for k, _ in job.results}), 1, f"{point}: kinds of result")
