@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <sys/resource.h>
 
 #include "emulator/store/store.h"
@@ -21,6 +22,7 @@ struct fixture {
 
 /* ---- timers of the test: rows of `due`, a negative n fails ---- */
 
+static int fire_count;
 static int fire_takes_ms; /* so that whoever does not wait for it is seen */
 
 static int test_fire(struct op_ctx *ctx, bool *ret_fired, struct api_error *err)
@@ -46,6 +48,7 @@ static int test_fire(struct op_ctx *ctx, bool *ret_fired, struct api_error *err)
 	    store_exec(ctx->store, NULL, &e, "DELETE FROM due WHERE id = ?", "i", id) !=
 		    0)
 		return api_fail_internal(err, &e);
+	fire_count++;
 	if (fire_takes_ms > 0)
 		(void)poll(NULL, 0, fire_takes_ms); /* nothing can come */
 	if (n < 0)
@@ -271,6 +274,59 @@ static void lost_transaction_fails_the_call_that_claims_success(void **state)
 	assert_int_equal(sum(f), 2);
 }
 
+/* Holds the writer, so that what is called meanwhile is one batch. */
+static int hold(struct op_ctx *ctx, void *arg, struct api_error *err)
+{
+	(void)ctx; /* nothing to do but wait */
+	(void)err;
+	return sem_wait(arg);
+}
+
+struct one_call {
+	struct fixture *f;
+	writer_fn fn;
+	void *arg;
+	int result;
+	pthread_t thread;
+};
+
+static void *one_call_main(void *arg)
+{
+	struct one_call *c = arg;
+	struct api_error err = { 0 };
+
+	c->result = writer_call(c->f->writer, c->fn, c->arg, NULL, &err);
+	return NULL;
+}
+
+static void lost_transaction_keeps_nothing_of_the_calls_behind_it(void **state)
+{
+	struct fixture *f = *state;
+	sem_t gate;
+	int64_t two = 2;
+	struct one_call calls[] = { { .f = f, .fn = hold, .arg = &gate },
+				    { .f = f, .fn = lose_transaction },
+				    { .f = f, .fn = insert_even, .arg = &two } };
+
+	assert_int_equal(sem_init(&gate, 0, 0), 0);
+	for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
+		assert_int_equal(
+			pthread_create(&calls[i].thread, NULL, one_call_main, &calls[i]),
+			0);
+		/* Time to get into the queue; too little makes the test weaker, not
+		 * wrong. */
+		assert_int_equal(poll(NULL, 0, 30), 0);
+	}
+	assert_int_equal(sem_post(&gate), 0);
+	for (size_t i = 0; i < ARRAY_LEN(calls); i++)
+		assert_int_equal(pthread_join(calls[i].thread, NULL), 0);
+	assert_int_equal(calls[0].result, 0);
+	assert_int_equal(calls[1].result, -1);
+	/* What it was answered is what is there. */
+	assert_int_equal(sum(f), calls[2].result == 0 ? 2 : 0);
+	assert_int_equal(sem_destroy(&gate), 0);
+}
+
 static void wait_for_sum(struct fixture *f, int64_t expected)
 {
 	int64_t deadline = clock_mono_ms() + 10000;
@@ -325,9 +381,11 @@ static void failing_timer_rests_and_is_tried_again(void **state)
 	log_set_level((enum log_level)0); /* the error line is expected */
 	assert_int_equal(getrusage(RUSAGE_SELF, &before), 0);
 	assert_int_equal(writer_call(f->writer, add_timer, &bad, NULL, &err), 0);
-	/* Calls go on, nothing of the timer is kept. */
+	fire_count = 0;
+	/* Calls go on and do not try it again; nothing of the timer is kept. */
 	assert_int_equal(writer_call(f->writer, insert_even, &two, NULL, &err), 0);
 	assert_int_equal(sum(f), 2);
+	assert_int_equal(fire_count, 0);
 	until = clock_mono_ms() + 300;
 	while (clock_mono_ms() < until)
 		assert_int_equal(poll(NULL, 0, 300), 0);
@@ -379,6 +437,9 @@ int main(void)
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			lost_transaction_fails_the_call_that_claims_success, setup,
+			teardown),
+		cmocka_unit_test_setup_teardown(
+			lost_transaction_keeps_nothing_of_the_calls_behind_it, setup,
 			teardown),
 		cmocka_unit_test_setup_teardown(due_timer_fires_by_itself, setup,
 						teardown),
