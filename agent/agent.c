@@ -352,6 +352,7 @@ static int64_t run_job_timers(struct agent *a, int64_t now)
 			agent_adopt(a, job);
 		}
 		soonest(&next, agent_watch(a, job, now));
+		soonest(&next, agent_backstop(a, job, now));
 	}
 	return next;
 }

@@ -134,6 +134,8 @@ void agent_spawn(struct agent *a, struct job *job);
 void agent_adopt(struct agent *a, struct job *job);
 void agent_ask_shim_to_stop(struct job *job);
 void agent_read_result(struct agent *a, struct job *job);
+/* Ends a shim that lets its deadline pass; answers when to look (monotonic), or 0. */
+int64_t agent_backstop(struct agent *a, struct job *job, int64_t now_ms);
 
 /* agent_clean.c: what is left of jobs */
 void agent_clean(struct agent *a, struct job *job);

@@ -11,6 +11,7 @@
 
 #define RESULT_MAX_BYTES (1 << 20)
 #define LOOK_AGAIN_MS    200 /* at a lock whose holder could not be named */
+#define BACKSTOP_MS      60000 /* past deadline and grace: the shim is stuck */
 #define LOOK_ERROR_MS    2000
 
 /* --- messages --------------------------------------------------------------------------
@@ -225,4 +226,23 @@ void agent_adopt(struct agent *a, struct job *job)
 		agent_simple_event(a, job, JOB_EV_VANISHED);
 		return;
 	}
+}
+
+int64_t agent_backstop(struct agent *a, struct job *job, int64_t now_ms)
+{
+	const struct action_settings *action = agent_action(a, job);
+	int64_t grace_ms = action ? action->grace_ms : 0;
+	int64_t left_ms;
+
+	if (job->rec.state != JOB_STARTED || !job->run->shim)
+		return 0;
+	left_ms = job->rec.deadline_ms + grace_ms + BACKSTOP_MS - clock_wall_ms();
+	if (left_ms > 0)
+		return now_ms + left_ms;
+	log_event(LOG_LEVEL_ERROR, "shim.stuck",
+		  "a job's shim let the deadline pass; it is killed",
+		  LOG_S("job", job->rec.id), LOG_I("n", job->rec.n),
+		  LOG_I("pid", shim_pid(job->run->shim)), LOG_END);
+	shim_kill(job->run->shim);
+	return now_ms + BACKSTOP_MS;
 }

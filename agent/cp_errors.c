@@ -114,10 +114,30 @@ static void trim_code(const char *raw, char *ret, size_t size)
 	ret[n] = '\0';
 }
 
+/* "Value 'x' at 'nonce' failed ...": the value may be a nonce or a token, and the
+ * text goes to the log. */
+static void hide_values(char *text)
+{
+	static const char begin[] = "Value '", end[] = "' at '";
+	char *from = text;
+
+	while ((from = strstr(from, begin)) != NULL) {
+		char *value = from + strlen(begin);
+		char *stop = strstr(value, end);
+		size_t len = stop ? (size_t)(stop - value) : strlen(value);
+
+		memset(value, '*', len < 4 ? len : 4);
+		if (len > 4)
+			memmove(value + 4, value + len, strlen(value + len) + 1);
+		from = value;
+	}
+}
+
 static void read_error(const struct cp_raw *raw, struct cp_answer *ret)
 {
 	CLEAN(json) struct json_object *doc = NULL;
 	struct mh_err ignored = MH_ERR_INIT;
+	CLEAN(free) char *shown = NULL;
 	const char *message = "";
 
 	/* No JSON (a proxy's page): the status is all there is. */
@@ -130,8 +150,10 @@ static void read_error(const struct cp_raw *raw, struct cp_answer *ret)
 		trim_code(raw->error_type, ret->code, sizeof(ret->code));
 	if (!*ret->code)
 		(void)snprintf(ret->code, sizeof(ret->code), "%ld", raw->status);
+	shown = mh_strdup(message);
+	hide_values(shown);
 	(void)mh_err_set(&ret->err, MH_E_PROTO, "HTTP %ld %s%s%s", raw->status, ret->code,
-			 *message ? ": " : "", message);
+			 *message ? ": " : "", shown);
 }
 
 static void judge_error(const struct cp_raw *raw, struct cp_answer *ret)

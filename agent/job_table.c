@@ -55,7 +55,10 @@ static enum job_state close_as(struct job *j, const struct job_env *env, enum jo
 static void retry_later(struct job *j, const struct job_env *env,
 			const struct job_event *ev, int64_t cap_ms)
 {
-	int64_t delay = retry_patient_ms(j->retries++, env->retry_base_ms, cap_ms);
+	int attempt = j->retries++;
+	int64_t delay = attempt < RETRY_STANDARD_TRIES
+				? retry_standard_ms(attempt, env->retry_base_ms)
+				: retry_patient_ms(attempt, env->retry_base_ms, cap_ms);
 
 	j->retry_at_ms = env->mono_ms + retry_heed_ms(delay, ev->asked_ms);
 }

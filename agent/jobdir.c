@@ -27,19 +27,34 @@ static void name_of(int64_t n, char ret[NAME_SIZE])
 	(void)snprintf(ret, NAME_SIZE, "%lld", (long long)n);
 }
 
+/* Others may pass through, to a work directory that is theirs, and see nothing
+ * else: a handler may run as another user. Whatever the umask made of it. */
+static int let_pass(int fd, struct mh_err *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0)
+		return mh_err_sys(err, "look at a directory");
+	if (st.st_uid == geteuid() && (st.st_mode & 0777) == 0700 &&
+	    fchmod(fd, 0711) != 0)
+		return mh_err_sys(err, "change the mode of a directory");
+	return 0;
+}
+
 int jobdirs_open(const char *state_dir, const char *work_dir, struct loop *loop,
 		 struct jobdirs **ret, struct mh_err *err)
 {
 	CLEAN(free) char *jobs = mh_format("%s/jobs", state_dir);
 	CLEAN(fd) int jobs_fd = -1;
 	CLEAN(fd) int work_fd = -1;
+	CLEAN(fd) int state_fd = -1;
 	struct jobdirs *dirs;
 
-	/* A handler that runs as another user passes through the work directory to
-	 * its own, and sees nothing else in it. */
 	if (fs_mkdir_p(jobs, 0700, err) != 0 || fs_mkdir_p(work_dir, 0711, err) != 0 ||
 	    fs_open_dir(AT_FDCWD, jobs, &jobs_fd, err) != 0 ||
-	    fs_open_dir(AT_FDCWD, work_dir, &work_fd, err) != 0)
+	    fs_open_dir(AT_FDCWD, work_dir, &work_fd, err) != 0 ||
+	    fs_open_dir(AT_FDCWD, state_dir, &state_fd, err) != 0 ||
+	    let_pass(state_fd, err) != 0 || let_pass(work_fd, err) != 0)
 		return -1;
 	dirs = mh_alloc(sizeof(*dirs));
 	*dirs = (struct jobdirs){ .loop = loop,

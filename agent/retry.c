@@ -34,10 +34,10 @@ static int64_t doubled(int attempt, int64_t base_ms, int64_t cap_ms)
 	return ms < cap_ms ? ms : cap_ms;
 }
 
-int64_t retry_standard_ms(int attempt)
+int64_t retry_standard_ms(int attempt, int64_t base_ms)
 {
 	return (int64_t)(retry_random() *
-			 (double)doubled(attempt, 1000, STANDARD_CAP_MS));
+			 (double)doubled(attempt, base_ms, STANDARD_CAP_MS));
 }
 
 int64_t retry_patient_ms(int attempt, int64_t base_ms, int64_t cap_ms)

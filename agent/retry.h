@@ -15,9 +15,11 @@
 double retry_random(void);
 void retry_set_random_for_test(double (*random01)(void)); /* NULL gives it back */
 
-/* The SDKs' standard mode (semantics A11): random * min(2^attempt s, 20 s);
- * attempt counts from 0. */
-int64_t retry_standard_ms(int attempt);
+/* The SDKs' standard mode (semantics A11): random * min(base * 2^attempt, 20 s), with
+ * 1 s as base; attempt counts from 0. For the first tries, when an error is likely
+ * to be a passing one. */
+int64_t retry_standard_ms(int attempt, int64_t base_ms);
+#define RETRY_STANDARD_TRIES 3
 
 /* For what must get through however long it takes: doubles from base to cap,
  * each time somewhere in the upper half, so that it never becomes a storm. */

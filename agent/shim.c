@@ -75,6 +75,12 @@ void shim_free(struct shim *s)
 	release_if_last(s);
 }
 
+void shim_kill(struct shim *s)
+{
+	/* Fails when it is gone already, which is as good. */
+	(void)syscall(SYS_pidfd_send_signal, s->pid_fd, SIGKILL, NULL, 0);
+}
+
 pid_t shim_pid(const struct shim *s)
 {
 	return s->pid;

@@ -47,6 +47,9 @@ int shim_adopt(struct loop *loop, int dir_fd, pid_t pid, const struct shim_event
 /* Sends one message; a shim that cannot take it is not waited for. False then. */
 bool shim_send(struct shim *shim, struct json_object *doc);
 
+/* For a shim that does not do its work: SIGKILL. Its handler dies with it. */
+void shim_kill(struct shim *shim);
+
 pid_t shim_pid(const struct shim *shim);
 void shim_free(struct shim *shim);
 

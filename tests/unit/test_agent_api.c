@@ -101,6 +101,24 @@ static void what_a_code_is_not_made_of_is_not_taken_into_the_log(void **ctx)
 	assert_string_equal(a.code, "Evil31mCode");
 }
 
+static void values_of_a_validation_message_are_not_shown(void **ctx)
+{
+	static const char body[] = "{\"__type\":\"ValidationException\",\"message\":\"2 "
+				   "validation errors detected: "
+				   "Value 'canary-nonce' at 'nonce' failed to satisfy "
+				   "constraint: x; Value 'c' at "
+				   "'jobId' failed; Value 'canary\"}";
+	struct cp_answer a = { 0 };
+
+	(void)ctx;
+	cp_classify(&(struct cp_raw){ .status = 400, .body = body, .len = strlen(body) },
+		    &a);
+	assert_null(strstr(a.err.text, "canary"));
+	assert_contains(a.err.text,
+			"Value '****' at 'nonce' failed to satisfy constraint: x; "
+			"Value '*' at 'jobId' failed");
+}
+
 static void the_store_is_classified_by_code_then_status(void **ctx)
 {
 	static const struct {
@@ -408,6 +426,7 @@ int main(void)
 		cmocka_unit_test(
 			without_an_answer_it_matters_whether_the_request_may_have_arrived),
 		cmocka_unit_test(what_a_code_is_not_made_of_is_not_taken_into_the_log),
+		cmocka_unit_test(values_of_a_validation_message_are_not_shown),
 		cmocka_unit_test(the_store_is_classified_by_code_then_status),
 		cmocka_unit_test(the_clock_is_corrected_by_fresh_dates_only),
 		cmocka_unit_test(jobs_that_break_a_rule_are_left_out_and_cost_no_other),

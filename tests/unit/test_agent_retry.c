@@ -31,12 +31,12 @@ static void standard_backoff_is_full_jitter_under_twenty_seconds(void **ctx)
 {
 	(void)ctx;
 	dice = 0;
-	assert_int_equal(retry_standard_ms(5), 0);
+	assert_int_equal(retry_standard_ms(5, 1000), 0);
 	dice = 0.5;
-	assert_int_equal(retry_standard_ms(0), 500);
-	assert_int_equal(retry_standard_ms(3), 4000);
-	assert_int_equal(retry_standard_ms(9), 10000);
-	assert_int_equal(retry_standard_ms(1000), 10000);
+	assert_int_equal(retry_standard_ms(0, 1000), 500);
+	assert_int_equal(retry_standard_ms(3, 1000), 4000);
+	assert_int_equal(retry_standard_ms(9, 1000), 10000);
+	assert_int_equal(retry_standard_ms(1000, 1000), 10000);
 }
 
 static void patient_backoff_doubles_to_its_cap_and_never_falls_under_half(void **ctx)
