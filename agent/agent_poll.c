@@ -7,7 +7,7 @@
 #include "lib/base/log.h"
 #include "lib/base/macros.h"
 
-#define DISK_LOOK_MS  10000 /* while there is too little space */
+#define DISK_LOOK_MS  5000 /* while there is too little space */
 #define DISK_FRESH_MS 1000
 
 /* A name from outside into a field of the record, cut at a character. */

@@ -87,11 +87,17 @@ static int db_error(struct ledger *l, struct mh_err *err, const char *doing)
 	return mh_err_set(err, cls, "%s: %s: %s", l->path, doing, sqlite3_errmsg(l->db));
 }
 
-static int run(struct ledger *l, const char *sql, struct mh_err *err)
+static int run_as(struct ledger *l, const char *doing, const char *sql,
+		  struct mh_err *err)
 {
 	if (sqlite3_exec(l->db, sql, NULL, NULL, NULL) != SQLITE_OK)
-		return db_error(l, err, sql);
+		return db_error(l, err, doing);
 	return 0;
+}
+
+static int run(struct ledger *l, const char *sql, struct mh_err *err)
+{
+	return run_as(l, sql, sql, err);
 }
 
 static int prepare(struct ledger *l, const char *sql, sqlite3_stmt **ret,
@@ -134,7 +140,7 @@ static int create_schema(struct ledger *l, struct mh_err *err)
 		   " CREATE INDEX jobs_open ON jobs(state) WHERE state <> 'closed';"
 		   " PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT;",
 		   APPLICATION_ID, LEDGER_VERSION);
-	return run(l, buf_text(&sql), err);
+	return run_as(l, "make a new ledger", buf_text(&sql), err);
 }
 
 static int check_version(struct ledger *l, struct mh_err *err)
@@ -178,7 +184,9 @@ static int prepare_put(struct ledger *l, struct mh_err *err)
 	for (size_t i = 1; i < ARRAY_LEN(columns); i++)
 		buf_printf(&sql, "%s\"%s\"=excluded.\"%s\"", i > 1 ? "," : "",
 			   columns[i].name, columns[i].name);
-	return prepare(l, buf_text(&sql), &l->put, err);
+	if (sqlite3_prepare_v2(l->db, buf_text(&sql), -1, &l->put, NULL) != SQLITE_OK)
+		return db_error(l, err, "its table is not as expected");
+	return 0;
 }
 
 static int open_database(struct ledger *l, struct mh_err *err)
@@ -433,8 +441,8 @@ int ledger_load(struct ledger *l, struct job_record **ret, size_t *ret_count,
 	for (size_t i = 0; i < ARRAY_LEN(columns); i++)
 		buf_printf(&sql, "%s\"%s\"", i ? "," : "", columns[i].name);
 	buf_puts(&sql, " FROM jobs WHERE state <> 'closed' ORDER BY n");
-	if (prepare(l, buf_text(&sql), &st, err) != 0)
-		return -1;
+	if (sqlite3_prepare_v2(l->db, buf_text(&sql), -1, &st, NULL) != SQLITE_OK)
+		return db_error(l, err, "its table is not as expected");
 	rc = load_rows(l, st, &rows, &count, err);
 	sqlite3_finalize(st);
 	if (rc != 0) {

@@ -96,13 +96,15 @@ static void finish(struct outcome *o, enum outcome_kind kind, struct json_object
 	o->text = mh_strdup(json_text(doc));
 }
 
-/* The end of a log, as much as fits into room: a heading, and whole characters. */
+/* The end of a log, as much as fits into room: a heading, and whole characters. The
+ * shim has done the same already, as far as it had room. */
 static char *with_tail(const char *message, const char *tail, size_t room)
 {
 	static const char heading[] = "\n--- end of the log ---\n";
 	size_t len = strlen(tail);
 
-	if (len == 0 || room < sizeof(heading) + TAIL_KEEP || strstr(message, tail))
+	if (len == 0 || room < sizeof(heading) + TAIL_KEEP || strstr(message, tail) ||
+	    strstr(message, heading))
 		return mh_strdup(message);
 	room -= sizeof(heading);
 	if (len > room) {

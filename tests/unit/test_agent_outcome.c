@@ -244,6 +244,7 @@ static void a_failure_shows_the_end_of_the_log_once(void **ctx)
 {
 	CLEAN(outcome) struct outcome apart = { 0 };
 	CLEAN(outcome) struct outcome inside = { 0 };
+	CLEAN(outcome) struct outcome cut = { 0 };
 	CLEAN(json) struct json_object *body = NULL;
 	struct mh_err err = MH_ERR_INIT;
 	const char *message;
@@ -267,6 +268,16 @@ static void a_failure_shows_the_end_of_the_log_once(void **ctx)
 			&none, &inside, &err),
 		&err);
 	message = strstr(inside.text, "oops");
+	assert_non_null(message);
+	assert_null(strstr(message + 1, "oops"));
+	/* The shim had room for a part of it only. */
+	assert_ok(read_result(
+			  "{\"version\":1,\"outcome\":\"failure\",\"failure\":{\"type\":"
+			  "\"JobFailed\",\"message\":\"exit 1\\n--- end of the log "
+			  "---\\nake: oops\"},\"log_tail\":\"make: oops\"}",
+			  &none, &cut, &err),
+		  &err);
+	message = strstr(cut.text, "oops");
 	assert_non_null(message);
 	assert_null(strstr(message + 1, "oops"));
 }

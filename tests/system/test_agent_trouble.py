@@ -1,0 +1,73 @@
+#!/usr/bin/python3
+"""The agent on hosts and against endpoints in trouble: full disks, storms, bursts, hostile jobs."""
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from mh.programs import AGENT, Place, Program, wait_for  # noqa: E402
+from mh.stub import Stub  # noqa: E402
+from mh.tap import check, equal, run, skip, story  # noqa: E402
+from mh.worker import FAST, Marks, action, finished  # noqa: E402
+
+
+class Scene:
+    """A stub, a place, marks, and an agent with these actions."""
+
+    def __init__(self, **conf):
+        self.place, self.stub = Place(), Stub()
+        self.marks = Marks(self.place)
+        self.keys = dict(FAST, **conf)
+        self.conf = self.agent = None
+
+    def __enter__(self):
+        self.place.__enter__()
+        return self
+
+    def __exit__(self, *exc):
+        self.stub.close()
+        self.place.__exit__(*exc)
+
+    def configure(self, *actions):
+        self.conf = self.place.agent_conf(self.stub.endpoint, actions, **self.keys)
+
+    def start(self, *actions, options=(), name="agent"):
+        if actions:
+            self.configure(*actions)
+        self.agent = self.place.agent(self.conf, *options, name=name)
+        return self.agent
+
+    def start_on_small_disk(self, *actions, size):
+        """Its state lies on a file system that it alone sees; answers the path by which we reach it."""
+        state = self.place.path("small")
+        os.makedirs(state)
+        self.keys.update(state_dir=state, work_dir=self.place.path("work"))
+        self.configure(*actions)
+        script = f"mount -t tmpfs -o size={size} none {state} || exit 99; exec {AGENT} -c {self.conf}"
+        self.agent = Program(self.place, "agent", ["unshare", "-m", "sh", "-c", script])
+        self.place.programs.append(self.agent)
+        wait_for(lambda: not self.agent.alive() or "agent.ready" in self.agent.text(), what="the agent")
+        if not self.agent.alive():
+            skip(f"no mount namespace here: {self.agent.text()}")
+        return f"/proc/{self.agent.process.pid}/root{state}"
+
+
+# ---- disks ----
+
+@story
+def an_agent_without_free_space_takes_jobs_again_when_there_is_some():
+    # Nothing else ever wakes it: no job, and no poll under way.
+    with Scene(min_free="2M") as s:
+        disk = s.start_on_small_disk(action(s.place, s.marks.command()), size="4m")
+        finished(s.stub.job(), "success")
+        with open(disk + "/filler", "wb") as f:
+            f.write(b"x" * (3 << 20))
+        wait_for(lambda: "disk.low" in s.agent.text(), what="the lack of space to be noticed")
+        polls = len(s.stub.seen("PollForJobs"))
+        job = s.stub.job()
+        os.unlink(disk + "/filler")
+        finished(job, "success")
+        check(len(s.stub.seen("PollForJobs")) > polls and "disk.ok" in s.agent.text(), "it says so")
+        equal(s.agent.stop(), 0)
+
+
+run()
