@@ -13,6 +13,7 @@
 #include "lib/base/fsio.h"
 #include "lib/base/json.h"
 #include "lib/base/macros.h"
+#include "lib/base/str.h"
 
 static char dir[] = "/tmp/mh-settings-XXXXXX";
 
@@ -220,6 +221,36 @@ static void a_dump_read_back_and_dumped_again_is_the_same_and_shows_no_secret(vo
 	free(texts[1]);
 	settings_done(&first);
 	settings_done(&second);
+}
+
+/* Where things are is the build's choice, and not the sample's. */
+static void the_sample_file_shows_every_key_at_its_default(void **ctx)
+{
+	const char *srcdir = getenv("MH_SRCDIR");
+	CLEAN(free)
+	char *path = mh_format("%s/etc/millhand-agent.conf", srcdir ? srcdir : ".");
+	CLEAN(buf) struct buf file = BUF_INIT(1 << 20);
+	CLEAN(free) char *text = NULL;
+	struct mh_err err = MH_ERR_INIT;
+	size_t size = 0, count = 0;
+	FILE *out = open_memstream(&text, &size);
+
+	(void)ctx;
+	assert_non_null(out);
+	conf_sample(out, settings_keys);
+	assert_int_equal(fclose(out), 0);
+	assert_ok(fs_read_at(AT_FDCWD, path, &file, &err), &err);
+	for (char *line = text, *end; *line; line = end) {
+		end = line + strcspn(line, "\n");
+		if (*end)
+			*end++ = '\0';
+		if (str_starts_with(line, "#plugin_dir") ||
+		    str_starts_with(line, "#libexec_dir"))
+			continue;
+		assert_contains(buf_text(&file), line);
+		count++;
+	}
+	assert_true(count > 100);
 }
 
 static void a_file_everybody_may_write_is_refused_and_a_readable_secret_is_seen(
@@ -439,6 +470,7 @@ int main(void)
 			the_environment_gives_endpoint_and_region_unless_told_not_to),
 		cmocka_unit_test(
 			a_dump_read_back_and_dumped_again_is_the_same_and_shows_no_secret),
+		cmocka_unit_test(the_sample_file_shows_every_key_at_its_default),
 		cmocka_unit_test(
 			a_file_everybody_may_write_is_refused_and_a_readable_secret_is_seen),
 		cmocka_unit_test(
