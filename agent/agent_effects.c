@@ -33,7 +33,27 @@ static void log_trouble(const struct job *job, const char *operation,
 /* --- acknowledging
  * ----------------------------------------------------------------------- */
 
-static enum job_event_type ack_event(const struct cp_answer *answer, struct mh_err *err)
+/* What the service says of a job it has acknowledged. A word that is none may be
+ * InProgress, spoilt on its way: it is asked for once more before it is believed. */
+static enum job_event_type status_event(const struct job *job, const char *status,
+					struct mh_err *err)
+{
+	static const char *const over[] = { "Created",  "Queued",    "Dispatched",
+					    "TimedOut", "Succeeded", "Failed" };
+
+	if (strcmp(status, "InProgress") == 0)
+		return JOB_EV_ACK_OURS;
+	for (size_t i = 0; i < ARRAY_LEN(over); i++) {
+		if (strcmp(status, over[i]) == 0)
+			return JOB_EV_ACK_OVER;
+	}
+	(void)mh_err_set(err, MH_E_PROTO, "AcknowledgeJob: '%.40s' is no status of a job",
+			 status);
+	return job->rec.state == JOB_IN_DOUBT ? JOB_EV_ACK_OVER : JOB_EV_ACK_UNKNOWN;
+}
+
+static enum job_event_type ack_event(const struct job *job,
+				     const struct cp_answer *answer, struct mh_err *err)
 {
 	const char *status;
 
@@ -42,8 +62,7 @@ static enum job_event_type ack_event(const struct cp_answer *answer, struct mh_e
 		/* It was processed, but how cannot be told. */
 		if (cp_read_status(answer->body, &status, err) != 0)
 			return JOB_EV_ACK_UNKNOWN;
-		return strcmp(status, "InProgress") == 0 ? JOB_EV_ACK_OURS
-							 : JOB_EV_ACK_OVER;
+		return status_event(job, status, err);
 	case CP_NONCE:
 	case CP_STATE: /* some services say it so (D18) */
 		return JOB_EV_ACK_TAKEN;
@@ -66,7 +85,7 @@ static void on_ack(void *ctx, const struct cp_answer *answer)
 {
 	struct job *job = ctx;
 	struct cp_answer seen = *answer;
-	enum job_event_type type = ack_event(answer, &seen.err);
+	enum job_event_type type = ack_event(job, answer, &seen.err);
 
 	job->run->call = NULL;
 	if (type == JOB_EV_ACK_AGAIN || type == JOB_EV_ACK_UNKNOWN ||
