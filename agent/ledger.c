@@ -10,7 +10,9 @@
 #include "lib/base/buf.h"
 #include "lib/base/fault.h"
 #include "lib/base/fsio.h"
+#include "lib/base/json.h"
 #include "lib/base/macros.h"
+#include "lib/base/str.h"
 
 #define APPLICATION_ID 0x4d484c31 /* "MHL1" in the file's header */
 #define BUSY_MS        5000 /* a reader (millhand jobs) is never long */
@@ -75,6 +77,17 @@ struct ledger {
 	bool relaxed; /* synchronous=NORMAL at present */
 };
 
+/* What only a person can mend. */
+static int damaged(const struct ledger *l, struct mh_err *err)
+{
+	if (err->cls != MH_E_PROTO)
+		return -1;
+	if (!str_starts_with(err->text, l->path))
+		(void)mh_err_wrap(err, "%s", l->path);
+	return mh_err_wrap(err, "the ledger is damaged, or none: restore it, or move it "
+				"away and forget the jobs it holds");
+}
+
 static int db_error(struct ledger *l, struct mh_err *err, const char *doing)
 {
 	int code = sqlite3_errcode(l->db);
@@ -82,8 +95,8 @@ static int db_error(struct ledger *l, struct mh_err *err, const char *doing)
 
 	if (code == SQLITE_FULL)
 		cls = MH_E_FULL;
-	else if (code == SQLITE_NOTADB || code == SQLITE_CORRUPT)
-		cls = MH_E_PROTO;
+	else if (code == SQLITE_NOTADB || code == SQLITE_CORRUPT || code == SQLITE_ERROR)
+		cls = MH_E_PROTO; /* our SQL is fixed: an error in it is in the tables */
 	return mh_err_set(err, cls, "%s: %s: %s", l->path, doing, sqlite3_errmsg(l->db));
 }
 
@@ -150,7 +163,7 @@ static int check_version(struct ledger *l, struct mh_err *err)
 	if (ask_i64(l, "PRAGMA user_version", &version, err) != 0 ||
 	    ask_i64(l, "PRAGMA application_id", &app, err) != 0 ||
 	    ask_i64(l, "SELECT count(*) FROM sqlite_master", &tables, err) != 0)
-		return mh_err_wrap(err, "not a ledger, or damaged");
+		return damaged(l, err);
 	if (version == 0 && app == 0 && tables == 0)
 		return create_schema(l, err);
 	if (app != APPLICATION_ID)
@@ -215,7 +228,8 @@ static int take_lock(struct ledger *l, const char *state_dir, struct mh_err *err
 
 	l->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (l->lock_fd < 0)
-		return mh_err_sys(err, "open %s", path);
+		return mh_err_sys(err, "state_dir, as user %u: open %s",
+				  (unsigned)geteuid(), path);
 	if (fs_lock(l->lock_fd, &got, err) != 0)
 		return mh_err_wrap(err, "%s", path);
 	if (got)
@@ -232,7 +246,7 @@ int ledger_open(const char *state_dir, struct ledger **ret, struct mh_err *err)
 	struct ledger *l;
 
 	if (fs_mkdir_p(state_dir, 0700, err) != 0)
-		return mh_err_wrap(err, "state_dir");
+		return mh_err_wrap(err, "state_dir, as user %u", (unsigned)geteuid());
 	l = mh_alloc(sizeof(*l));
 	l->lock_fd = -1;
 	l->path = mh_format("%s/ledger.db", state_dir);
@@ -399,6 +413,24 @@ static int read_column(sqlite3_stmt *st, int at, const struct column *c, void *f
 	return read_enum(c, text ? text : "", field, err);
 }
 
+/* Whether a row is one that we wrote: what follows from it is done unasked. */
+static int check_record(const struct job_record *rec, struct mh_err *err)
+{
+	bool needs_outcome = rec->state == JOB_STORING || rec->state == JOB_OUTCOME ||
+			     rec->state == JOB_WAITING || rec->state == JOB_REPORTING;
+	CLEAN(json) struct json_object *doc = NULL;
+
+	if (rec->n <= 0 || !rec->entry || !str_is_uuid(rec->id))
+		return mh_err_set(err, MH_E_PROTO, "ledger: job %lld is damaged",
+				  (long long)rec->n);
+	if (needs_outcome && !rec->outcome)
+		return mh_err_set(err, MH_E_PROTO, "ledger: job %lld has no outcome",
+				  (long long)rec->n);
+	if (needs_outcome && outcome_doc(rec->outcome, &doc, err) != 0)
+		return mh_err_wrap(err, "ledger: job %lld", (long long)rec->n);
+	return 0;
+}
+
 static int read_record(sqlite3_stmt *st, struct job_record *ret, struct mh_err *err)
 {
 	struct job_record rec = { 0 };
@@ -409,6 +441,10 @@ static int read_record(sqlite3_stmt *st, struct job_record *ret, struct mh_err *
 			job_record_done(&rec);
 			return -1;
 		}
+	}
+	if (check_record(&rec, err) != 0) {
+		job_record_done(&rec);
+		return -1;
 	}
 	*ret = rec;
 	return 0;
@@ -449,7 +485,7 @@ int ledger_load(struct ledger *l, struct job_record **ret, size_t *ret_count,
 		while (count > 0)
 			job_record_done(&rows[--count]);
 		free(rows);
-		return mh_err_wrap(err, "%s", l->path);
+		return damaged(l, err);
 	}
 	*ret = rows;
 	*ret_count = count;

@@ -1,4 +1,5 @@
 /* millhand-agent: arguments, configuration, and out. Everything else is agent.c. */
+#include <errno.h>
 #include <getopt.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -161,13 +162,27 @@ static void protect_process(void)
 	(void)setenv("UV_THREADPOOL_SIZE", "1", 0); /* else libuv starts four */
 }
 
+/* 78 is for what a person must mend: services are not restarted then. */
 static int exit_code_of(const struct mh_err *err)
 {
+	switch (err->sys_errno) {
+	case EACCES:
+	case EPERM:
+	case EROFS:
+	case ENOTDIR:
+	case EISDIR:
+	case ELOOP:
+	case ENAMETOOLONG:
+		return EXIT_CONFIG;
+	default:
+		break;
+	}
 	switch (err->cls) {
 	case MH_E_CONFIG:
 	case MH_E_AUTH:
 	case MH_E_VERSION:
 	case MH_E_NOTFOUND:
+	case MH_E_PROTO: /* a damaged ledger */
 		return EXIT_CONFIG;
 	case MH_E_DENIED: /* another agent has the state directory */
 		return EXIT_TEMPFAIL;

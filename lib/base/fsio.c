@@ -155,8 +155,10 @@ int fs_mkdir_p(const char *path, mode_t mode, struct mh_err *err)
 		return mh_err_sys(err, "make directory %s", copy);
 	if (stat(copy, &st) != 0)
 		return mh_err_sys(err, "%s", copy);
-	if (!S_ISDIR(st.st_mode))
-		return mh_err_set(err, MH_E_SYS, "%s is not a directory", copy);
+	if (!S_ISDIR(st.st_mode)) {
+		errno = ENOTDIR;
+		return mh_err_sys(err, "make directory %s", copy);
+	}
 	return 0;
 }
 

@@ -51,6 +51,46 @@ class Scene:
         return f"/proc/{self.agent.process.pid}/root{state}"
 
 
+# ---- state directories ----
+
+@story
+def a_state_directory_that_cannot_be_used_is_one_line_and_for_a_person_to_mend():
+    def not_ours(path):
+        os.makedirs(path)
+        os.chmod(path, 0o755)
+
+    def a_file(path):
+        with open(path, "w") as f:
+            f.write("x" * 4096)
+
+    def no_ledger(path):
+        os.makedirs(path)
+        a_file(os.path.join(path, "ledger.db"))
+
+    def jobs_is_a_file(path):
+        os.makedirs(path)
+        a_file(os.path.join(path, "jobs"))
+
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+    for make, user, words in ((not_ours, nobody, ("state_dir", "agent.lock", "Permission denied")),
+                              (a_file, [], ("state_dir", "Not a directory")),
+                              (no_ledger, [], ("ledger.db", "move it away")),
+                              (jobs_is_a_file, [], ("jobs", "Not a directory"))):
+        with Scene() as s:
+            os.chmod(s.place.dir, 0o755)
+            s.configure(action(s.place, "true"))
+            os.chmod(s.place.path("agent"), 0o755)
+            os.chmod(s.conf, 0o644)
+            if make is not_ours and not user:
+                continue
+            make(s.place.path("agent", "state"))
+            done = s.place.run([*user, AGENT, "-c", s.conf], check=False)
+            lines = [line for line in done.stderr.splitlines() if " error " in line]
+            equal((done.returncode, len(lines)), (78, 1), done.stderr)
+            check(all(word in lines[0] for word in words), lines[0])
+            equal(s.stub.requests, [])
+
+
 # ---- disks ----
 
 @story

@@ -6,6 +6,7 @@ Needs programs that were configured with --enable-fault-points; skipped visibly 
 import glob
 import os
 import re
+import signal
 import sqlite3
 import sys
 
@@ -145,6 +146,90 @@ def killed_at_each_point_the_agent_loses_nothing_and_runs_nothing_twice():
 @story
 def killed_at_each_point_a_shim_leaves_one_result_and_an_agent_that_goes_on():
     kill_at_each(SHIM_POINTS, False)
+
+
+# ---- reboots: another boot id, and nothing that ran is left ----
+
+class Reboot:
+    """An agent that is started in one boot and again in the next."""
+
+    def __init__(self, **keys):
+        if not has_fault_points():
+            skip("the programs are built without --enable-fault-points")
+        self.place, self.stub, self.keys = Place(), Stub(), keys
+        self.marks, self.boot = Marks(self.place), self.place.path("boot_id")
+
+    def __enter__(self):
+        self.place.__enter__()
+        return self
+
+    def __exit__(self, *exc):
+        self.stub.close()
+        self.place.__exit__(*exc)
+
+    def start(self, boot, command, **env):
+        with open(self.boot, "w") as f:
+            f.write(boot * 8 + "-0000-4000-8000-" + boot * 12)
+        conf = self.place.agent_conf(self.stub.endpoint, [action(self.place, command, **self.keys)], **FAST)
+        return self.place.agent(conf, name="boot" + boot, env={"MILLHAND_BOOT_ID_FILE": self.boot, **env})
+
+    def power_off(self, agent):
+        """Everything dies at once; root's jobs with their shim, others' by the deadline."""
+        agent.kill()
+        for entry in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                if os.readlink(f"/proc/{entry}/fd/4").startswith(self.place.dir):
+                    os.kill(int(entry), signal.SIGKILL)
+            except OSError:
+                pass
+
+
+@story
+def after_a_reboot_a_job_that_may_have_run_is_reported_and_not_run_again():
+    with Reboot() as r:
+        job = r.stub.job()
+        first = r.start("1", f"{r.marks.command()}; exec tail -f /dev/null")
+        r.marks.wait()
+        r.power_off(first)
+        r.start("2", r.marks.command())
+        equal(finished(job, "failure")["failureDetails"]["type"], "SystemUnavailable")
+        equal(r.marks.lines(), ["ran"])
+
+
+@story
+def after_a_reboot_an_idempotent_job_is_run_again():
+    with Reboot(idempotent=True) as r:
+        job = r.stub.job()
+        first = r.start("1", f"{r.marks.command()}; exec tail -f /dev/null")
+        r.marks.wait()
+        r.power_off(first)
+        r.start("2", r.marks.command())
+        finished(job, "success")
+        equal(r.marks.lines(), ["ran", "ran"])
+
+
+@story
+def after_a_reboot_a_lock_that_looks_untouched_proves_nothing():
+    with Reboot() as r:
+        job = r.stub.job()
+        equal(r.start("1", r.marks.command(), MILLHAND_KILL_AT="spawn.before").wait(20), -9)
+        r.start("2", r.marks.command())
+        equal(finished(job, "failure")["failureDetails"]["type"], "SystemUnavailable")
+        equal(r.marks.lines(), [])
+
+
+@story
+def a_result_that_was_written_before_the_reboot_is_delivered_after_it():
+    with Reboot() as r:
+        job = r.stub.job()
+        first = r.start("1", f"{r.marks.command()}; while ! test -e {r.marks.path}.go; do sleep 0.05; done")
+        r.marks.wait()
+        first.kill()
+        open(r.marks.path + ".go", "w").close()
+        wait_for(lambda: os.path.exists(r.place.path("agent", "state", "jobs", "1", "result.json")), what="result.json")
+        r.start("2", r.marks.command())
+        finished(job, "success")
+        equal(r.marks.lines(), ["ran"])
 
 
 run()

@@ -285,24 +285,39 @@ static void a_file_that_is_no_database_is_refused(void **ctx)
 		  &err);
 	assert_fails(ledger_open(p->dir, &l, &err), &err, MH_E_PROTO);
 	assert_contains(err.text, "ledger.db");
+	assert_contains(err.text, "move it away");
 }
 
-static void a_row_of_an_unknown_state_is_an_error_not_a_guess(void **ctx)
+static void a_row_that_we_did_not_write_is_an_error_not_a_guess(void **ctx)
 {
+	static const struct {
+		const char *sql, *says;
+	} rows[] = {
+		{ "UPDATE jobs SET state='dancing'", "dancing" },
+		{ "UPDATE jobs SET outcome=NULL", "no outcome" },
+		{ "UPDATE jobs SET outcome='{'", "recorded outcome" },
+		{ "UPDATE jobs SET job_id='../../x'", "is damaged" },
+		{ "UPDATE jobs SET n=-1", "is damaged" },
+	};
 	struct place *p = *ctx;
-	struct ledger *l = open_in(p);
-	struct job_record rec = sample(1), *rows = NULL;
-	struct mh_err err = MH_ERR_INIT;
-	size_t count = 0;
 
-	write_one(l, &rec);
-	ledger_close(l);
-	sql_in(p, "UPDATE jobs SET state='dancing'");
-	l = open_in(p);
-	assert_fails(ledger_load(l, &rows, &count, &err), &err, MH_E_PROTO);
-	assert_contains(err.text, "dancing");
-	ledger_close(l);
-	job_record_done(&rec);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct ledger *l = open_in(p);
+		struct job_record rec = sample(1), *loaded = NULL;
+		struct mh_err err = MH_ERR_INIT;
+		size_t count = 0;
+
+		write_one(l, &rec);
+		ledger_close(l);
+		sql_in(p, rows[i].sql);
+		l = open_in(p);
+		assert_fails(ledger_load(l, &loaded, &count, &err), &err, MH_E_PROTO);
+		assert_contains(err.text, rows[i].says);
+		assert_contains(err.text, "move it away");
+		ledger_close(l);
+		sql_in(p, "DELETE FROM jobs");
+		job_record_done(&rec);
+	}
 }
 
 /* Record locks are per process, so the second agent is one. */
@@ -341,7 +356,7 @@ int main(void)
 		T(the_newest_failures_are_listed_and_old_rows_forgotten),
 		T(a_ledger_of_another_version_is_refused_and_left_alone),
 		T(a_file_that_is_no_database_is_refused),
-		T(a_row_of_an_unknown_state_is_an_error_not_a_guess),
+		T(a_row_that_we_did_not_write_is_an_error_not_a_guess),
 		T(a_second_agent_is_told_who_has_the_directory),
 	};
 
