@@ -370,7 +370,8 @@ static void set_timer(struct agent *a, int64_t next, int64_t now)
 	}
 	soonest(&next, a->ledger_at_ms);
 	if (a->disk_full && agent_takes_jobs(a))
-		soonest(&next, a->disk_at_ms); /* nobody tells that there is space again */
+		soonest(&next,
+			a->disk_at_ms); /* nobody tells that there is space again */
 	if (next == POLLER_NEVER) {
 		(void)uv_timer_stop(&a->timer); /* cannot fail */
 		return;

@@ -223,7 +223,10 @@ static void on_transfer(void *ctx, const struct transfer_report *r)
 		agent_simple_event(a, job, storing ? JOB_EV_STORED : JOB_EV_FETCHED);
 		return;
 	case TRANSFER_AGAIN:
-		agent_simple_event(a, job, JOB_EV_TRANSFER_AGAIN);
+		agent_event(a, job,
+			    &(struct job_event){ .type = JOB_EV_TRANSFER_AGAIN,
+						 .asked_ms = -1,
+						 .text = r->text });
 		return;
 	case TRANSFER_EXPIRED:
 		agent_simple_event(a, job, JOB_EV_EXPIRED);

@@ -256,12 +256,22 @@ HANDLER(fetched)
 	return go(j, JOB_STARTED, JOB_DO_SPAWN);
 }
 
+/* The last thing that went wrong is what people need to know. */
+static enum job_state out_of_time(struct job *j, const struct job_env *env,
+				  const struct job_event *ev, const char *what)
+{
+	char text[900];
+
+	(void)snprintf(text, sizeof(text), "%s within the job's time limit%s%s", what,
+		       ev->text && *ev->text ? "; at last: " : "",
+		       ev->text ? ev->text : "");
+	return fail_with(j, env, FAIL_SYSTEM, text);
+}
+
 HANDLER(before_deadline)
 {
 	if (env->wall_ms >= j->rec.deadline_ms)
-		return fail_with(
-			j, env, FAIL_SYSTEM,
-			"the endpoint did not answer within the job's time limit");
+		return out_of_time(j, env, ev, "it could not be prepared");
 	retry_later(j, env, ev, CALL_RETRY_CAP_MS);
 	return j->rec.state;
 }
@@ -299,9 +309,7 @@ HANDLER(store_again)
 {
 	if (env->wall_ms >= j->rec.deadline_ms &&
 	    env->wall_ms >= j->rec.outcome_ms + STORE_EXTRA_MS)
-		return fail_with(
-			j, env, FAIL_SYSTEM,
-			"the outputs could not be uploaded within the job's time limit");
+		return out_of_time(j, env, ev, "its outputs could not be uploaded");
 	retry_later(j, env, ev, CALL_RETRY_CAP_MS);
 	return JOB_STORING;
 }

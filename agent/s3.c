@@ -110,6 +110,7 @@ enum s3_result s3_classify(long status, const char *code)
 		{ "RequestTimeTooSkewed", S3_AGAIN },
 		{ "RequestTimeout", S3_AGAIN },
 		{ "SlowDown", S3_AGAIN },
+		{ "ThrottlingException", S3_AGAIN },
 		{ "OperationAborted", S3_AGAIN },
 		{ "AccessDenied", S3_DENIED },
 		{ "InvalidAccessKeyId", S3_DENIED },
@@ -133,7 +134,9 @@ enum s3_result s3_classify(long status, const char *code)
 		return S3_MISSING;
 	if (status == 412 || status == 416)
 		return S3_CHANGED;
-	return S3_BAD;
+	/* A refusal without a code of S3's is somebody else's (a proxy's), and may pass.
+	 */
+	return *code ? S3_BAD : S3_AGAIN;
 }
 
 static void judge_status(const struct http_answer *http, struct s3_answer *a)

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """The agent as a service: its arguments, exit codes and signals, hand-over, bad set-ups, abandoned actions."""
 import os
+import random
 import signal
 import sqlite3
 import sys
@@ -435,6 +436,34 @@ def a_cut_download_goes_on_where_it_stopped():
             equal(int(f.read()), len(data))
         equal(ranges[0], (None, None))
         check(len(ranges) == 3 and all(r[0].startswith("bytes=") and r[1] for r in ranges[1:]), str(ranges))
+
+
+@story
+def a_storm_of_kills_and_faults_loses_nothing_and_runs_nothing_twice():
+    seed = int(os.environ.get("MH_SEED") or random.randrange(1 << 30))
+    print(f"# MH_SEED={seed}", flush=True)
+    dice = random.Random(seed)
+    with Scene(max_jobs=6) as s:
+        jobs = [s.stub.job(inputs={"Src": zip_of({"f": b"x" * 1000})}, outputs=["Out"]) for _ in range(20)]
+        command = f'echo $MILLHAND_JOB_ID >> {s.marks.path} && echo out > "$MILLHAND_OUTPUT_OUT/f"'
+        lives = 0
+        while not all(j.result for j in jobs):
+            check(lives < 200, f"the work never ends: {[j.status for j in jobs]}")
+            for operation in ("AcknowledgeJob", "PutJobSuccessResult", "S3 GET", "S3 PUT", "GetJobDetails"):
+                if dice.random() < 0.3:
+                    s.stub.fault(operation, dice.choice(["drop_after", "drop_before", "error500", "throttle"]))
+            lives += 1
+            agent = s.start(command, name=f"life{lives}") if lives == 1 else s.place.agent(s.conf, name=f"life{lives}")
+            enough = len(s.stub.requests) + dice.randrange(1, 30)
+            wait_for(lambda: len(s.stub.requests) >= enough or all(j.result for j in jobs), 60, "some requests")
+            agent.kill()
+            for j in jobs:
+                j.redeliver = j.status == "Dispatched"
+        ran = s.marks.lines()
+        equal(sorted(ran), sorted(set(ran)), "handlers that ran twice")
+        for j in jobs:
+            equal({kind for kind, _ in j.results}, {"success"}, j.id)
+            check(j.id in ran and ("bucket", j.outputs["Out"]) in s.stub.objects, f"{j.id} ran and left its output")
 
 
 @story

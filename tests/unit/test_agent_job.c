@@ -353,6 +353,22 @@ static void a_job_whose_time_is_over_is_not_started(void **ctx)
 	job_free(job);
 }
 
+static void the_last_error_is_told_when_time_runs_out(void **ctx)
+{
+	struct job *job = job_in(JOB_FETCHING);
+	struct job_env late = calm;
+	struct job_event ev = { .type = JOB_EV_TRANSFER_AGAIN,
+				.asked_ms = -1,
+				.text = "input artifact Src: HTTP 503" };
+
+	(void)ctx;
+	late.wall_ms = job->rec.deadline_ms;
+	assert_true(job_dispatch(job, &late, &ev));
+	assert_string_equal(job->rec.failure, FAIL_SYSTEM);
+	assert_contains(job->rec.outcome, "Src: HTTP 503");
+	job_free(job);
+}
+
 static void success_with_outputs_is_not_settled_before_they_are_stored(void **ctx)
 {
 	struct job *job = job_in(JOB_STARTED);
@@ -522,6 +538,7 @@ int main(void)
 			a_job_cancelled_before_its_acknowledgement_is_reported_not_run),
 		cmocka_unit_test(being_started_is_recorded_with_boot_and_number_of_runs),
 		cmocka_unit_test(a_job_whose_time_is_over_is_not_started),
+		cmocka_unit_test(the_last_error_is_told_when_time_runs_out),
 		cmocka_unit_test(
 			success_with_outputs_is_not_settled_before_they_are_stored),
 		cmocka_unit_test(an_upload_that_cannot_work_makes_a_failure),
