@@ -46,7 +46,14 @@ static const char usage_text[] =
 	"Exit status: 0 ended as asked, 1 failed, 2 wrong usage, 75 try again later,\n"
 	"78 wrong configuration.\n";
 
-enum task { TASK_RUN, TASK_CHECK, TASK_DUMP, TASK_SAMPLE };
+static const char sample_text[] =
+	"# Configuration of millhand-agent (/etc/millhand/agent.conf, or -c FILE); see\n"
+	"# millhand-agent.conf(5). Every key stands here with its default, or with an\n"
+	"# example where it has none. Lines that begin with \"# \" explain; take the #\n"
+	"# away from other lines to use them. At least one action is needed.\n"
+	"\n";
+
+enum task { TASK_RUN, TASK_CHECK, TASK_DUMP, TASK_SAMPLE, TASK_MAN_KEYS };
 
 struct arguments {
 	const char *config;
@@ -59,6 +66,7 @@ enum {
 	OPT_CHECK = 256,
 	OPT_DUMP,
 	OPT_SAMPLE,
+	OPT_MAN_KEYS,
 	OPT_ONCE,
 	OPT_MAX_JOBS,
 	OPT_IDLE,
@@ -70,6 +78,7 @@ static const struct option long_options[] = {
 	{ "check", no_argument, NULL, OPT_CHECK },
 	{ "dump", no_argument, NULL, OPT_DUMP },
 	{ "sample", no_argument, NULL, OPT_SAMPLE },
+	{ "man-keys", no_argument, NULL, OPT_MAN_KEYS }, /* for docs/man/ */
 	{ "once", no_argument, NULL, OPT_ONCE },
 	{ "max-jobs", required_argument, NULL, OPT_MAX_JOBS },
 	{ "idle-timeout", required_argument, NULL, OPT_IDLE },
@@ -112,6 +121,9 @@ static int take_option(int option, struct arguments *args)
 		return 0;
 	case OPT_SAMPLE:
 		args->task = TASK_SAMPLE;
+		return 0;
+	case OPT_MAN_KEYS:
+		args->task = TASK_MAN_KEYS;
 		return 0;
 	case OPT_ONCE:
 		args->options.max_jobs = 1;
@@ -230,6 +242,17 @@ static int check_plugins(const struct settings *settings, const struct arguments
 	return EXIT_OK;
 }
 
+static int print_about_keys(enum task task)
+{
+	if (task == TASK_MAN_KEYS) {
+		conf_man(stdout, settings_keys);
+	} else {
+		fputs(sample_text, stdout);
+		conf_sample(stdout, settings_keys);
+	}
+	return fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
+}
+
 int main(int argc, char **argv)
 {
 	static const enum log_level levels[] = { LOG_LEVEL_ERROR, LOG_LEVEL_WARN,
@@ -246,10 +269,8 @@ int main(int argc, char **argv)
 		complain("libsodium cannot be started");
 		return EXIT_FAILED;
 	}
-	if (args.task == TASK_SAMPLE) {
-		conf_sample(stdout, settings_keys);
-		return fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
-	}
+	if (args.task == TASK_SAMPLE || args.task == TASK_MAN_KEYS)
+		return print_about_keys(args.task);
 	if (settings_read(args.config, NULL, &settings, &err) != 0) {
 		complain(err.text);
 		return EXIT_CONFIG;

@@ -16,6 +16,15 @@
 #include "lib/base/fsio.h"
 #include "lib/base/log.h"
 
+static const char sample_text[] =
+	"# Configuration of millhand-emulator (--config FILE); see\n"
+	"# millhand-emulator.conf(5). Every key stands here with its default, or with "
+	"an\n"
+	"# example where it has none. Lines that begin with \"# \" explain; take the #\n"
+	"# away from other lines to use them. Each key but `keys` is an option too:\n"
+	"# ack_timeout is --ack-timeout.\n"
+	"\n";
+
 struct emulator {
 	const struct settings *settings;
 	int lock_fd;
@@ -215,7 +224,10 @@ int main(int argc, char **argv)
 	} else if (rc == 0 && c.wish == WISH_VERSION) {
 		(void)puts("millhand-emulator " PACKAGE_VERSION);
 	} else if (rc == 0 && c.wish == WISH_SAMPLE) {
+		(void)fputs(sample_text, stdout);
 		conf_sample(stdout, settings_keys);
+	} else if (rc == 0 && c.wish == WISH_MAN_KEYS) {
+		conf_man(stdout, settings_keys);
 	} else if (rc == 0) {
 		rc = options_settings(&c, &settings);
 		if (rc == 0)

@@ -78,6 +78,7 @@ static int take_argument(struct command_line *c, char **argv, int *at)
 	} wishes[] = { { "check", WISH_CHECK },
 		       { "dump", WISH_DUMP },
 		       { "sample", WISH_SAMPLE },
+		       { "man-keys", WISH_MAN_KEYS }, /* for docs/man/ */
 		       { "help", WISH_HELP },
 		       { "version", WISH_VERSION } };
 	const char *argument = argv[*at];

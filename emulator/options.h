@@ -9,7 +9,15 @@
 
 #define OPTIONS_MAX 128
 
-enum wish { WISH_RUN, WISH_CHECK, WISH_DUMP, WISH_SAMPLE, WISH_HELP, WISH_VERSION };
+enum wish {
+	WISH_RUN,
+	WISH_CHECK,
+	WISH_DUMP,
+	WISH_SAMPLE,
+	WISH_MAN_KEYS,
+	WISH_HELP,
+	WISH_VERSION
+};
 
 struct option_value {
 	char *name; /* owned, without the dashes */

@@ -1,6 +1,7 @@
 /*
  * Configuration files (libconfig) read by tables: one row per key yields
- * parsing, range check, --check, --dump and the manual page's list.
+ * parsing, range check, --check, --dump, the commented sample in etc/ and the
+ * manual page's list.
  *
  *	static const struct conf_key keys[] = {
  *		{ .path = "max_jobs", .type = CONF_INT,
@@ -92,5 +93,8 @@ void conf_dump(FILE *out, const struct conf_key *keys, const void *settings);
  * their example), to be used by taking the '#' away. Required keys stand
  * uncommented, so the sample can be read as it is when they have examples. */
 void conf_sample(FILE *out, const struct conf_key *keys);
+/* The list of keys for a manual page, in mdoc(7): what each means, what it may be,
+ * and its default. docs/man/ holds it; a test compares. */
+void conf_man(FILE *out, const struct conf_key *keys);
 
 #endif

@@ -273,38 +273,71 @@ static const char *empty_notation(enum conf_type type)
 	}
 }
 
-/* The line that explains a key: help, range or choices, default, reload. */
+#define SAMPLE_COLUMNS 88
+#define TAB_COLUMNS    8
+
+/* A comment, broken between words. */
+static void sample_comment(FILE *out, const char *text, unsigned depth)
+{
+	size_t margin = strlen("# ") + (size_t)depth * TAB_COLUMNS, column = 0;
+
+	while (*text) {
+		size_t len = strcspn(text, " ");
+
+		if (column > 0 && column + 1 + len > SAMPLE_COLUMNS) {
+			fputc('\n', out);
+			column = 0;
+		}
+		if (column == 0) {
+			fputs("# ", out);
+			write_indent(out, depth);
+			column = margin;
+		} else {
+			fputc(' ', out);
+			column++;
+		}
+		fprintf(out, "%.*s", (int)len, text);
+		column += len;
+		text += len;
+		text += strspn(text, " ");
+	}
+	fputc('\n', out);
+}
+
+static void add_note(struct buf *b, bool *noted, const char *text)
+{
+	buf_printf(b, "%s%s", *noted ? "; " : " (", text);
+	*noted = true;
+}
+
+/* What explains a key: help, range or choices, whether it must be there, reload. */
 static void sample_help(FILE *out, const struct conf_key *key, unsigned depth)
 {
 	bool number = key->type == CONF_INT || key->type == CONF_DURATION ||
 		      key->type == CONF_SIZE;
-	const char *separator = " (";
+	CLEAN(buf) struct buf b = BUF_INIT(4096);
+	bool noted = false;
 
-	fputs("# ", out);
-	write_indent(out, depth);
-	fputs(key->help ? key->help : key->path, out);
+	buf_puts(&b, key->help ? key->help : key->path);
 	if (number && (key->min || key->max)) {
 		CLEAN(free) char *range = conf_format_range(key);
 
-		fprintf(out, "%s%s", separator, range);
-		separator = "; ";
+		add_note(&b, &noted, range);
 	} else if (key->unit) {
-		fprintf(out, "%s%s", separator, key->unit);
-		separator = "; ";
+		add_note(&b, &noted, key->unit);
 	}
 	for (size_t i = 0; key->type == CONF_CHOICE && key->choices[i]; i++) {
-		fprintf(out, "%s\"%s\"", i ? " | " : separator, key->choices[i]);
-		separator = "; ";
+		if (i == 0)
+			add_note(&b, &noted, "");
+		buf_printf(&b, "%s\"%s\"", i ? " | " : "", key->choices[i]);
 	}
-	if (key->required) {
-		fprintf(out, "%srequired", separator);
-		separator = "; ";
-	}
-	if (key->reloadable) {
-		fprintf(out, "%staken over on reload", separator);
-		separator = "; ";
-	}
-	fputs(*separator == ';' ? ")\n" : "\n", out);
+	if (key->required)
+		add_note(&b, &noted, "required");
+	if (key->reloadable)
+		add_note(&b, &noted, "taken over on reload");
+	if (noted)
+		buf_putc(&b, ')');
+	sample_comment(out, buf_text(&b), depth);
 }
 
 static void sample_keys(FILE *out, const struct conf_key *keys, unsigned depth,

@@ -299,17 +299,6 @@ def an_output_beyond_the_least_of_the_action_entry_may_be_left_unmade():
 
 
 @story
-def the_work_for_an_abandoned_action_is_cancelled():
-    with Scene(watch_interval="50ms") as s:
-        job = s.run_job(s.marks.command() + "; read -r nothing < " + fifo(s.place), action={"grace": "1s"})
-        s.marks.wait()
-        with s.stub.lock:
-            job.action_status = "Abandoned"
-        failed_as(job, "JobFailed", "the action was abandoned")
-        equal(s.marks.lines(), ["ran"])
-
-
-@story
 def an_empty_or_failed_list_is_no_abandonment():
     with Scene(watch_interval="50ms") as s:
         gate = fifo(s.place)

@@ -228,7 +228,7 @@ static void the_sample_file_shows_every_key_at_its_default(void **ctx)
 {
 	const char *srcdir = getenv("MH_SRCDIR");
 	CLEAN(free)
-	char *path = mh_format("%s/etc/millhand-agent.conf", srcdir ? srcdir : ".");
+	char *path = mh_format("%s/etc/agent.conf", srcdir ? srcdir : ".");
 	CLEAN(buf) struct buf file = BUF_INIT(1 << 20);
 	CLEAN(free) char *text = NULL;
 	struct mh_err err = MH_ERR_INIT;

@@ -500,6 +500,37 @@ static void includes_count_from_the_file_that_has_them(void **state)
 	assert_contains(err.text, "main.conf: no such file");
 }
 
+/* A help text that begins like a request, holds a backslash, and is long. */
+static void a_manual_pages_list_is_text_and_no_requests(void **state)
+{
+	static const char *const sizes[] = { "small", "large", NULL };
+	static const struct conf_key size_keys[] = {
+		{ .path = "size",
+		  .type = CONF_CHOICE,
+		  .choices = sizes,
+		  .def = "small",
+		  .help = ".so many \\ words that they do not fit on one line of the "
+			  "page, "
+			  "which has less than eighty columns" },
+		{ 0 },
+	};
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+
+	(void)state;
+	assert_non_null(out);
+	conf_man(out, size_keys);
+	assert_int_equal(fclose(out), 0);
+	assert_string_equal(
+		text,
+		".Bl -tag -width Ds\n.It Ic size\n"
+		"\\&.so many \\e words that they do not fit on one line of the page, "
+		"which has less\nthan eighty columns.\n"
+		"One of \"small\", \"large\"; default \"small\".\n.El\n");
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -508,6 +539,7 @@ int main(void)
 		cmocka_unit_test(dump_reads_back_as_the_same_settings),
 		cmocka_unit_test(dump_never_shows_a_secret),
 		cmocka_unit_test(sample_parses_to_the_defaults),
+		cmocka_unit_test(a_manual_pages_list_is_text_and_no_requests),
 		cmocka_unit_test(mistakes_name_file_line_and_remedy),
 		cmocka_unit_test(comments_and_strings_are_not_taken_for_numbers),
 		cmocka_unit_test(includes_count_from_the_file_that_has_them),

@@ -252,7 +252,7 @@ static void sample_file_shows_every_key_at_its_default(void **state)
 	struct mh_err err = MH_ERR_INIT;
 	const char *srcdir = getenv("MH_SRCDIR");
 	CLEAN(free)
-	char *path = mh_format("%s/etc/millhand-emulator.conf", srcdir ? srcdir : ".");
+	char *path = mh_format("%s/etc/emulator.conf", srcdir ? srcdir : ".");
 	CLEAN(buf) struct buf b = BUF_INIT(1024 * 1024);
 	CLEAN(free) char *text = NULL;
 	size_t len = 0;
