@@ -141,9 +141,9 @@ static void note_quota(struct agent *a, struct job *job, enum job_event_type typ
 static void note_change(struct agent *a, struct job *job, enum job_state before,
 			const struct job_event *ev)
 {
-	if (!job->rec.owned || (before != JOB_ACKING && before != JOB_IN_DOUBT))
-		;
-	else
+	bool was_asked = before == JOB_ACKING || before == JOB_IN_DOUBT;
+
+	if (was_asked && job->rec.owned)
 		a->jobs_taken++;
 	if (before == JOB_IN_DOUBT && job->rec.owned && ev->type == JOB_EV_ACK_TAKEN)
 		a->doubts_kept++;

@@ -57,7 +57,9 @@ static void cancel(struct agent *a)
 static void on_term(struct agent *a)
 {
 	a->terms++;
-	if (a->terms == 1 && a->mode == MODE_RUN) {
+	if (a->mode == MODE_HANDOVER) {
+		agent_stop(a, EXIT_OK); /* jobs are left already; only answers are not */
+	} else if (a->terms == 1 && a->mode == MODE_RUN) {
 		drain(a);
 	} else if (a->terms <= 2 && a->mode != MODE_CANCEL) {
 		cancel(a);

@@ -21,7 +21,7 @@ struct s3 {
 struct s3_call {
 	struct aws_call *http;
 	bool is_put;
-	int64_t offset; /* where the file's bytes began */
+	int64_t offset, max_bytes; /* GET: where it began, and the limit of the whole */
 	s3_done_fn done;
 	void *ctx;
 };
@@ -165,13 +165,37 @@ static bool is_wanted_part(const struct http_answer *http, int64_t offset)
 	return http->status == 206 && range && str_starts_with(range, want);
 }
 
-static void judge_transport(const struct http_answer *http, struct s3_answer *a)
+/* What the whole object has, as far as the answer tells. */
+static int64_t announced_bytes(const struct s3_call *call, const struct http_answer *http)
+{
+	const char *length = http_answer_header(http, "content-length");
+	struct mh_err ignored;
+	int64_t value;
+
+	if (!length ||
+	    str_to_i64(length, 0, INT64_MAX / 2, "Content-Length", &value, &ignored))
+		value = http->file_bytes;
+	return call->offset + value;
+}
+
+/* A broken answer may be whole next time; one over the limit, or a disk that is
+ * full, will not. */
+static void judge_transport(const struct s3_call *call, const struct http_answer *http,
+			    struct s3_answer *a)
 {
 	a->err = http->err;
 	a->timed_out = http->err.cls == MH_E_TIMEOUT;
-	/* A broken answer may be whole next time; one over the limit, or a disk that
-	 * is full, will not. */
 	a->result = http->err.cls == MH_E_FULL ? S3_BAD : S3_AGAIN;
+	if (call->is_put || http->err.cls != MH_E_PROTO)
+		return;
+	if (announced_bytes(call, http) > call->max_bytes) {
+		a->result = S3_BAD;
+		(void)mh_err_set(&a->err, MH_E_PROTO,
+				 "it is larger than %lld bytes (input_max)",
+				 (long long)call->max_bytes);
+	} else if (call->offset > 0) {
+		a->result = S3_CHANGED; /* not the part asked for: begin anew */
+	}
 }
 
 static void judge(const struct s3_call *call, const struct http_answer *http,
@@ -183,7 +207,7 @@ static void judge(const struct s3_call *call, const struct http_answer *http,
 	if (etag && strlen(etag) < sizeof(a->etag))
 		memcpy(a->etag, etag, strlen(etag) + 1);
 	if (http->status == 0) {
-		judge_transport(http, a);
+		judge_transport(call, http, a);
 	} else if (call->is_put) {
 		if (http->status != 200) {
 			judge_status(http, a);
@@ -218,26 +242,27 @@ static void answered(void *ctx, struct http_answer *http)
 
 /* --- requests ----------------------------------------------------------------------- */
 
-static struct s3_call *call_new(bool is_put, int64_t offset, s3_done_fn done, void *ctx)
+static struct s3_call *call_new(bool is_put, s3_done_fn done, void *ctx)
 {
 	struct s3_call *call = mh_alloc(sizeof(*call));
 
-	*call = (struct s3_call){
-		.is_put = is_put, .offset = offset, .done = done, .ctx = ctx
-	};
+	*call = (struct s3_call){ .is_put = is_put, .done = done, .ctx = ctx };
 	return call;
 }
 
 struct s3_call *s3_get(struct s3 *s3, const struct s3_get *get, s3_done_fn done,
 		       void *ctx)
 {
-	struct s3_call *call = call_new(false, get->offset, done, ctx);
+	struct s3_call *call = call_new(false, done, ctx);
 	CLEAN(free) char *range = mh_format("Range: bytes=%lld-", (long long)get->offset);
 	CLEAN(free) char *match = mh_format("If-Match: %s", get->etag ? get->etag : "");
 	const char *const headers[] = { get->offset ? range : NULL, match, NULL };
 	struct address at = { 0 };
 	struct aws_request r;
 
+	MH_ASSERT(get->offset < get->max_bytes);
+	call->offset = get->offset;
+	call->max_bytes = get->max_bytes;
 	address_of(s3, get->artifact, &at);
 	r = (struct aws_request){
 		.service = "s3",
@@ -264,7 +289,7 @@ struct s3_call *s3_get(struct s3 *s3, const struct s3_get *get, s3_done_fn done,
 struct s3_call *s3_put(struct s3 *s3, const struct s3_put *put, s3_done_fn done,
 		       void *ctx)
 {
-	struct s3_call *call = call_new(true, 0, done, ctx);
+	struct s3_call *call = call_new(true, done, ctx);
 	CLEAN(free)
 	char *kms = mh_format("x-amz-server-side-encryption-aws-kms-key-id: %s",
 			      put->kms_key_id ? put->kms_key_id : "");

@@ -169,7 +169,7 @@ static void take_answer(struct item *item, const struct s3_answer *a)
 		return;
 	case S3_AGAIN:
 		/* Only what is known to belong to one version may be continued. */
-		if (*item->etag)
+		if (*item->etag && item->received + a->bytes < t->max_bytes)
 			item->received += a->bytes;
 		else if (*a->etag) {
 			memcpy(item->etag, a->etag, sizeof(item->etag));

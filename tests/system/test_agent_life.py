@@ -419,7 +419,7 @@ def a_skewed_clock_is_corrected_by_what_the_service_says():
 def a_cut_download_goes_on_where_it_stopped():
     with Scene() as s:
         data = os.urandom(1 << 20)
-        s.stub.fault("S3 GET", "truncate", 2)
+        s.stub.fault("S3 GET", "truncate")
         ranges = []
         handler = s.stub.server.RequestHandlerClass
 
@@ -435,7 +435,34 @@ def a_cut_download_goes_on_where_it_stopped():
         with open(s.place.path("size")) as f:
             equal(int(f.read()), len(data))
         equal(ranges[0], (None, None))
-        check(len(ranges) == 3 and all(r[0].startswith("bytes=") and r[1] for r in ranges[1:]), str(ranges))
+        check(len(ranges) == 2 and ranges[1][0].startswith("bytes=") and ranges[1][1], str(ranges))
+
+
+@story
+def an_input_over_the_limit_fails_the_job_at_once():
+    with Scene(input_max="10k") as s:
+        job = s.stub.job(inputs={"Src": zip_of({"f": os.urandom(20000)})})
+        s.start(s.marks.command())
+        failed_as(job, "SystemUnavailable", "Src", "input_max")
+        equal((s.marks.lines(), len(s.stub.seen("S3 GET"))), ([], 1))
+
+
+@story
+def a_store_that_ignores_ranges_is_asked_for_the_whole_again():
+    with Scene() as s:
+        handler = s.stub.server.RequestHandlerClass
+
+        class Whole(handler):
+            def do_GET(self):
+                del self.headers["Range"]
+                return super().do_GET()
+
+        s.stub.server.RequestHandlerClass = Whole
+        s.stub.fault("S3 GET", "truncate")
+        job = s.stub.job(inputs={"Src": zip_of({"f": os.urandom(100000)})})
+        s.start(s.marks.command())
+        finished(job, "success")
+        equal(len(s.stub.seen("S3 GET")), 3)
 
 
 @story
