@@ -21,8 +21,8 @@ static const char sample_text[] =
 	"# millhand-emulator.conf(5). Every key stands here with its default, or with "
 	"an\n"
 	"# example where it has none. Lines that begin with \"# \" explain; take the #\n"
-	"# away from other lines to use them. Each key but `keys` is an option too:\n"
-	"# ack_timeout is --ack-timeout.\n"
+	"# away from other lines to use them. Each key but the lists `keys`\n"
+	"# and `offer` is an option too: ack_timeout is --ack-timeout.\n"
 	"\n";
 
 struct emulator {

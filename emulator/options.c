@@ -34,7 +34,7 @@ void options_print_help(void)
 	settings_print_options(stdout);
 	(void)puts("\nTIME: 250ms, 30s, 5m, 1h, 2d. SIZE: 512, 64k, 10M, 2G. NAME: see "
 		   "--sample.\n"
-		   "Credentials (`keys`) are taken from a file alone.");
+		   "`keys` and `offer` are taken from a file alone.");
 }
 
 static bool is_bool(const char *name)

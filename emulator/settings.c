@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "emulator/offer.h"
 #include "lib/base/buf.h"
 #include "lib/base/str.h"
 
@@ -27,6 +28,22 @@ static const struct conf_key credential_keys[] = {
 	  .secret = true,
 	  .example = "change me",
 	  .help = "what signs" },
+	{ 0 },
+};
+
+static const struct conf_key offer_keys[] = {
+	{ .path = "aws",
+	  .type = CONF_STRING,
+	  .offset = offsetof(struct settings_offer, aws),
+	  .required = true,
+	  .example = "Build/CodeBuild/1",
+	  .help = "an action type of AWS" },
+	{ .path = "as",
+	  .type = CONF_STRING,
+	  .offset = offsetof(struct settings_offer, as),
+	  .required = true,
+	  .example = "Build/Custom/CodeBuild/1",
+	  .help = "the custom type that workers poll for; need not be created" },
 	{ 0 },
 };
 
@@ -69,6 +86,14 @@ const struct conf_key settings_keys[] = {
 	  .sub = credential_keys,
 	  .sub_size = sizeof(struct settings_key),
 	  .help = "credentials that may sign; absent: any credentials are accepted" },
+	{ .path = "offer",
+	  .type = CONF_GROUPS,
+	  AT(offers),
+	  .sub = offer_keys,
+	  .sub_size = sizeof(struct settings_offer),
+	  .help = "actions of AWS's own types that workers do; absent: none, such "
+		  "actions "
+		  "fail" },
 	{ .path = "ack_timeout",
 	  .type = CONF_DURATION,
 	  AT(ack_timeout_ms),
@@ -360,5 +385,7 @@ int settings_check(const struct settings *s, struct mh_err *err)
 	    !all_of(s->region, "abcdefghijklmnopqrstuvwxyz0123456789-"))
 		return mh_err_set(err, MH_E_CONFIG,
 				  "region: '%s' is not the name of a region", s->region);
+	if (offers_check(s, err) != 0)
+		return -1;
 	return settings_split_listen(s->listen, &host, &port, err);
 }

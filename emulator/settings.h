@@ -23,6 +23,11 @@ struct settings_key {
 	char *secret_access_key;
 };
 
+struct settings_offer {
+	char *aws; /* "Build/CodeBuild/1" */
+	char *as; /* "Build/Custom/CodeBuild/1" */
+};
+
 struct settings {
 	char *listen; /* "127.0.0.1:4599"; port 0 takes a free one */
 	char *data_dir; /* everything the emulator keeps */
@@ -33,6 +38,7 @@ struct settings {
 	char *port_file; /* written with the port once the server answers; absent: none */
 	struct conf_list
 		keys; /* struct settings_key; empty: any credentials are accepted */
+	struct conf_list offers; /* struct settings_offer: see offer.h */
 	/* Knobs (semantics G). */
 	int64_t ack_timeout_ms; /* 60 s: an unacknowledged job is handed out again */
 	int64_t continuation_delay_ms; /* 0 */

@@ -1,6 +1,7 @@
 /* The operations of job workers for custom actions (semantics C). */
 #include "emulator/api/ops.h"
 #include "emulator/engine/engine.h"
+#include "emulator/offer.h"
 #include "emulator/settings.h"
 
 #include <inttypes.h>
@@ -9,8 +10,9 @@
 
 /* ---- PollForJobs ---- */
 
-static int check_type(struct op_ctx *ctx, struct json_object *id, struct action_type *ret,
-		      struct api_error *err)
+/* A type that is offered need not exist: *ret is then empty. */
+static int check_type(struct op_ctx *ctx, struct json_object *id, const char *text,
+		      struct action_type *ret, struct api_error *err)
 {
 	const char *owner = json_opt_str(id, "owner", "");
 	struct action_type type = { 0 };
@@ -27,6 +29,8 @@ static int check_type(struct op_ctx *ctx, struct json_object *id, struct action_
 	}
 	if (found)
 		action_type_done(&type);
+	if (offer_has(ctx->settings, text))
+		return 0;
 	return api_fail(
 		err, "ActionTypeNotFoundException",
 		"ActionType (Category: '%s', Owner: '%s', Provider: '%s', Version: '%s')"
@@ -93,14 +97,14 @@ int op_poll_for_jobs(struct op_ctx *ctx, struct json_object *in, struct json_obj
 	const char *value = NULL;
 
 	json_put_obj(out, "jobs", list);
-	if (check_type(ctx, id, &type, err) != 0 ||
+	text = mh_format("%s/Custom/%s/%s", json_opt_str(id, "category", ""),
+			 json_opt_str(id, "provider", ""),
+			 json_opt_str(id, "version", ""));
+	if (check_type(ctx, id, text, &type, err) != 0 ||
 	    check_query(&type, json_opt_object(in, "queryParam"), &value, err) != 0)
 		return -1;
 	if (limit > ctx->settings->max_batch)
 		limit = ctx->settings->max_batch;
-	text = mh_format("%s/Custom/%s/%s", json_opt_str(id, "category", ""),
-			 json_opt_str(id, "provider", ""),
-			 json_opt_str(id, "version", ""));
 	if (engine_poll(ctx, text, value, limit, &jobs, err) != 0)
 		return -1;
 	for (size_t i = 0; i < jobs.count; i++) {

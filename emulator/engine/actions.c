@@ -1,5 +1,6 @@
 /* An action from its start to its end. */
 #include "emulator/engine/internal.h"
+#include "emulator/offer.h"
 
 #include <string.h>
 
@@ -27,7 +28,7 @@ static enum served_by who_serves(struct op_ctx *ctx, struct json_object *id,
 {
 	const char *owner = json_opt_str(id, "owner", "");
 
-	if (strcmp(owner, "Custom") == 0) {
+	if (strcmp(owner, "Custom") == 0 || offer_of(ctx->settings, id)) {
 		*ret_limit_ms = ctx->settings->custom_timeout_ms;
 		return BY_WORKER;
 	}
@@ -126,7 +127,8 @@ static int check_served(struct op_ctx *ctx, struct start *st, struct mh_err *err
 		return mh_err_set(
 			err, MH_E_REFUSED,
 			"no worker serves the action type %s here: use a custom action "
-			"type and a worker that polls for it",
+			"type and a worker that polls for it, or offer it to workers "
+			"(setting `offer`)",
 			type);
 	return 0;
 }
@@ -141,16 +143,45 @@ static int prepare(struct op_ctx *ctx, struct start *st, struct mh_err *err)
 }
 
 static int create_job(struct op_ctx *ctx, struct start *st, enum job_executor executor,
+		      const struct action_type *type, const char *type_name,
 		      struct mh_err *err)
 {
-	CLEAN(free) char *type = type_text(st->action.type);
-	const char *queryable = action_type_queryable(&st->type);
+	const char *queryable = action_type_queryable(type);
 	const char *value = queryable ? json_opt_str(st->config, queryable, NULL) : NULL;
 
 	if (executor == EXECUTOR_BUILTIN)
 		ctx->wake_builtin = true;
-	return job_create(ctx, st->action.seq, executor, type, value, NULL, ctx->now_ms,
-			  err);
+	return job_create(ctx, st->action.seq, executor, type_name, value, NULL,
+			  ctx->now_ms, err);
+}
+
+/* Under the custom type, whether somebody created that or not. */
+static int create_offered_job(struct op_ctx *ctx, struct start *st, const char *as,
+			      struct mh_err *err)
+{
+	CLEAN(json) struct json_object *id = type_id(as);
+	struct action_type type = { 0 };
+	bool found;
+	int rc;
+
+	if (type_load(ctx, id, &type, &found, err) != 0)
+		return -1;
+	rc = create_job(ctx, st, EXECUTOR_WORKER, &type, as, err);
+	if (found)
+		action_type_done(&type);
+	return rc;
+}
+
+static int hand_to_program(struct op_ctx *ctx, struct start *st, struct mh_err *err)
+{
+	const char *as = offer_of(ctx->settings, st->action.type);
+	CLEAN(free) char *type = type_text(st->action.type);
+
+	if (as)
+		return create_offered_job(ctx, st, as, err);
+	return create_job(ctx, st,
+			  st->by == BY_WORKER ? EXECUTOR_WORKER : EXECUTOR_BUILTIN,
+			  &st->type, type, err);
 }
 
 /* Gives the work to whoever does it, and limits its time. */
@@ -165,9 +196,7 @@ static int hand_over(struct op_ctx *ctx, struct start *st, struct mh_err *err)
 			   MINUTE_MS;
 		rc = approval_open(ctx, &st->action, limit_ms, err);
 	} else {
-		rc = create_job(ctx, st,
-				st->by == BY_WORKER ? EXECUTOR_WORKER : EXECUTOR_BUILTIN,
-				err);
+		rc = hand_to_program(ctx, st, err);
 	}
 	if (rc != 0)
 		return -1;

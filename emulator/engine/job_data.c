@@ -116,7 +116,8 @@ static int build(struct op_ctx *ctx, const struct job *j, struct json_object **r
 	    job_config(ctx, &w, &config, err) != 0)
 		return -1;
 	json_put_obj(configuration, "configuration", config);
-	json_put_obj(data, "actionTypeId", json_object_get(w.action.type));
+	/* The type it was polled for, which an offer makes another than the action's. */
+	json_put_obj(data, "actionTypeId", type_id(j->type));
 	json_put_obj(data, "pipelineContext", pipeline_context(ctx, &w));
 	json_put_obj(data, "inputArtifacts", artifacts(w.action.inputs));
 	json_put_obj(data, "outputArtifacts", artifacts(w.action.outputs));

@@ -193,6 +193,56 @@ static void settings_that_no_row_can_check_are_checked(void **state)
 	}
 }
 
+static void offers_are_checked(void **state)
+{
+#define OFFER(aws, as) "{ aws = \"" aws "\"; as = \"" as "\"; }"
+	static const struct {
+		const char *offers, *says; /* NULL: fine */
+	} rows[] = {
+		{ "", NULL },
+		{ OFFER("Build/CodeBuild/1", "Build/Custom/CodeBuild/1"), NULL },
+		{ OFFER("Build/CodeBuild/1", "Build/Custom/Any/1") "," OFFER(
+			  "Test/CodeBuild/1", "Build/Custom/Any/1"),
+		  NULL },
+		{ OFFER("Build/CodeBuild", "Build/Custom/CodeBuild/1"), "aws = " },
+		{ OFFER("Build/CodeBuild/1/2", "Build/Custom/CodeBuild/1"), "aws = " },
+		{ OFFER("Build/CodeBuild/2", "Build/Custom/CodeBuild/1"), "aws = " },
+		{ OFFER("Build/AWS/CodeBuild/1", "Build/Custom/CodeBuild/1"), "aws = " },
+		{ OFFER("", "Build/Custom/CodeBuild/1"), "aws = " },
+		{ OFFER("Approval/Manual/1", "Deploy/Custom/Boss/1"), "person" },
+		{ OFFER("Build/CodeBuild/1", "Build/CodeBuild/1"), "as = " },
+		{ OFFER("Build/CodeBuild/1", "Build/AWS/CodeBuild/1"), "as = " },
+		{ OFFER("Build/CodeBuild/1", "Approval/Custom/CodeBuild/1"), "as = " },
+		{ OFFER("Build/CodeBuild/1", "Build/Custom//1"), "as = " },
+		{ OFFER("Build/CodeBuild/1", "Build/Custom/Code Build/1"), "as = " },
+		{ OFFER("Build/CodeBuild/1", "Build/Custom/CodeBuild/1234567890"),
+		  "as = " },
+		{ OFFER("Build/CodeBuild/1", "Build/Custom/A/1") "," OFFER(
+			  "Build/CodeBuild/1", "Build/Custom/B/1"),
+		  "twice" },
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct mh_err err = MH_ERR_INIT;
+		CLEAN(free)
+		char *text = mh_format("data_dir = \"/x\"; offer = ( %s );\n",
+				       rows[i].offers);
+		struct settings s = { 0 };
+
+		write_file(f, text);
+		assert_ok(settings_read(f->path, &s, &err), &err);
+		if (rows[i].says) {
+			assert_fails(settings_check(&s, &err), &err, MH_E_CONFIG);
+			assert_contains(err.text, "offer: ");
+			assert_contains(err.text, rows[i].says);
+		} else {
+			assert_ok(settings_check(&s, &err), &err);
+		}
+		settings_done(&s);
+	}
+}
+
 static void listen_address_splits(void **state)
 {
 	static const struct {
@@ -235,9 +285,12 @@ static void dump_read_back_gives_the_same_settings(void **state)
 
 	write_file(f, "data_dir = \"/x\";\nstrict_ack = true;\nmax_object = \"3M\";\n"
 		      "keys = ( { access_key_id = \"AK\"; secret_access_key = "
-		      "\"s3cr3ts\"; } );\n");
+		      "\"s3cr3ts\"; } );\n"
+		      "offer = ( { aws = \"Build/CodeBuild/1\"; as = "
+		      "\"Build/Custom/CodeBuild/1\"; } );\n");
 	assert_ok(settings_read(f->path, &f->s, &err), &err);
 	first = dump(&f->s);
+	assert_contains(first, "aws = \"Build/CodeBuild/1\"");
 	assert_null(strstr(first, "s3cr3ts"));
 	write_file(f, first);
 	assert_ok(settings_read(f->path, &again, &err), &err);
@@ -276,6 +329,7 @@ int main(void)
 		ROW(wrong_file_is_told_with_file_and_line),
 		ROW(wrong_option_is_told_by_its_name),
 		ROW(settings_that_no_row_can_check_are_checked),
+		ROW(offers_are_checked),
 		ROW(listen_address_splits),
 		ROW(dump_read_back_gives_the_same_settings),
 		ROW(sample_file_shows_every_key_at_its_default),
