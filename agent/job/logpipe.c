@@ -178,6 +178,28 @@ static void strip_controls(const char *s, struct buf *out)
 	}
 }
 
+/* What the sandbox could not have is said in the log; why a job failed is not among it.
+ */
+static void drop_sandbox_lines(struct buf *text)
+{
+	static const char ours[] = "millhand: sandbox: ";
+	size_t kept = 0, at = 0;
+
+	while (at < text->len) {
+		const char *line = text->data + at, *newline = strchr(line, '\n');
+		size_t len = newline ? (size_t)(newline + 1 - line) : text->len - at;
+
+		if (!str_starts_with(line, ours)) {
+			memmove(text->data + kept, line, len);
+			kept += len;
+		}
+		at += len;
+	}
+	text->len = kept;
+	if (text->data)
+		text->data[kept] = '\0';
+}
+
 char *logpipe_tail(const struct logpipe *lp)
 {
 	CLEAN(free) char *clean = result_clean_text(lp->recent, lp->recent_len);
@@ -185,6 +207,7 @@ char *logpipe_tail(const struct logpipe *lp)
 	const char *text, *newline;
 
 	strip_controls(clean, &out);
+	drop_sandbox_lines(&out);
 	text = buf_text(&out);
 	while (out.len && text[out.len - 1] == '\n')
 		out.data[--out.len] = '\0';

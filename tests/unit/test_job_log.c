@@ -119,6 +119,21 @@ static void log_counts_what_an_earlier_try_left(void **state)
 				  "maximum of 20 bytes and was cut here\n");
 }
 
+static void tail_leaves_out_what_the_sandbox_said(void **state)
+{
+	struct place *p = *state;
+	CLEAN(free) char *text = NULL;
+	CLEAN(free) char *tail = NULL;
+
+	open_log(p, 10000);
+	write_line(p, "millhand: sandbox: no mounts of its own\nout\n");
+	write_line(p, "millhand: sandbox: this kernel is old\nmillhand: handler: x\n");
+	text = log_file(p);
+	assert_contains(text, "millhand: sandbox: this kernel is old\n");
+	tail = logpipe_tail(&p->lp);
+	assert_string_equal(tail, "out\nmillhand: handler: x");
+}
+
 static void tail_is_made_of_whole_lines(void **state)
 {
 	struct place *p = *state;
@@ -184,6 +199,7 @@ int main(void)
 		WITH_PLACE(log_is_redacted_notes_included),
 		WITH_PLACE(log_stops_at_its_maximum_at_a_line),
 		WITH_PLACE(log_counts_what_an_earlier_try_left),
+		WITH_PLACE(tail_leaves_out_what_the_sandbox_said),
 		WITH_PLACE(tail_is_made_of_whole_lines),
 		WITH_PLACE(tail_of_one_long_line_is_cut_at_a_character),
 		WITH_PLACE(tail_is_clean_text),
