@@ -1,0 +1,85 @@
+#!/usr/bin/python3
+"""Measures the programs of this build against real peers and prints one table.
+
+    make bench                                 everything, five rounds
+    make bench BENCH_FLAGS="--rows idle,protocol --rounds 3"
+
+See bench/README.md for what each row is. Exit code: 0, also when an expectation is
+missed; 1 when something could not be measured.
+"""
+import argparse
+import os
+import sys
+import traceback
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, "..", "tests", "system")]
+
+from measure import agent_rows, emulator_rows, machine  # noqa: E402
+from measure.scene import Scene  # noqa: E402
+from measure.table import as_markdown, as_text  # noqa: E402
+
+ROWS = {**agent_rows.ROWS, **emulator_rows.ROWS}
+
+
+class Plan:
+    """How much is measured."""
+
+    def __init__(self, rounds, scale, noise):
+        self.rounds, self.scale, self.noise = rounds, scale, noise
+
+    def n(self, count):
+        return max(10, int(count * self.scale))
+
+
+def arguments():
+    p = argparse.ArgumentParser(description=__doc__.split("\n")[0],
+                                epilog="rows: " + ", ".join(f"{k} ({v.__doc__.splitlines()[0]})" for k, v in ROWS.items()))
+    p.add_argument("--rows", default=",".join(ROWS), help="which, separated by commas")
+    p.add_argument("--rounds", type=int, default=5, help="samples of each (default 5)")
+    p.add_argument("--scale", type=float, default=1.0, help="of the numbers of jobs; 0.1 to try things out")
+    p.add_argument("--cpu", type=int, default=0, help="the CPU that endpoint and workers share (default 0)")
+    p.add_argument("--patience", type=float, default=60,
+                   help="seconds to wait for a quiet moment before each sample (default 60)")
+    p.add_argument("--markdown", metavar="FILE", help="write the table there, too")
+    a = p.parse_args()
+    unknown = set(a.rows.split(",")) - set(ROWS)
+    if unknown:
+        p.error(f"no such row: {', '.join(sorted(unknown))}")
+    return a
+
+
+def measure(names, plan, cpu):
+    rows, failed = [], 0
+    for name in names:
+        print(f"bench: {name} ...", file=sys.stderr, flush=True)
+        try:
+            with Scene(cpu) as scene:
+                rows += ROWS[name](scene, plan)
+        except Exception:
+            failed += 1
+            traceback.print_exc()
+    return rows, failed
+
+
+def main():
+    a = arguments()
+    others = sorted(os.sched_getaffinity(0) - {a.cpu})
+    if others:
+        os.sched_setaffinity(0, others)  # the driver keeps out of the way
+    noise = machine.Noise(a.patience)
+    facts = machine.facts() + [("load before", open("/proc/loadavg").read().strip())]
+    rows, failed = measure(a.rows.split(","), Plan(a.rounds, a.scale, noise), a.cpu)
+    facts.append(("noise", noise.text()))
+    facts.append(("placement", f"endpoint and workers pinned to CPU {a.cpu}, the driver elsewhere; {a.rounds} rounds"))
+    for name, value in facts:
+        print(f"{name + ':':<13}{value}")
+    print()
+    print(as_text(rows))
+    if a.markdown:
+        with open(a.markdown, "w") as f:
+            f.write("\n".join(f"- {name}: {value}" for name, value in facts) + "\n\n" + as_markdown(rows) + "\n")
+    sys.exit(1 if failed else 0)
+
+
+main()
