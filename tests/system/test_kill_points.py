@@ -18,7 +18,7 @@ from mh.worker import FAST, Marks, action, finished, zip_of  # noqa: E402
 
 RUNS = 'echo ran >> {marks}; echo out > "$MILLHAND_OUTPUT_OUT/f"'
 CONTINUES = 'echo ran >> {marks}; echo \'{{"continuation":{{"token":"t","delay_s":1}}}}\' > "$MILLHAND_RESULT"'
-WAITS = RUNS + "; while ! test -e {marks}.go; do sleep 0.05; done"
+WAITS = RUNS + "; read go < {marks}.go"
 
 # What must become of the job when the kill comes there, and how often it may have run.
 FIRST = ("success", {1})  # nothing had begun, or all is known: as if nothing had happened
@@ -101,7 +101,7 @@ def kill_at(point, expected, in_agent):
             equal(first.wait(20), -9, f"{point}: the agent's end")
             job.redeliver = True  # handed out, and never acknowledged: the service offers it again
             place.agent(conf, name="second")
-        open(marks.path + ".go", "w").close()
+        marks.go()
         judge(place, job, marks, point, expected)
         if not in_agent:
             check(first.alive(), f"{point}: the agent lives")
@@ -222,10 +222,10 @@ def after_a_reboot_a_lock_that_looks_untouched_proves_nothing():
 def a_result_that_was_written_before_the_reboot_is_delivered_after_it():
     with Reboot() as r:
         job = r.stub.job()
-        first = r.start("1", f"{r.marks.command()}; while ! test -e {r.marks.path}.go; do sleep 0.05; done")
+        first = r.start("1", f"{r.marks.command()}; read go < {r.marks.path}.go")
         r.marks.wait()
         first.kill()
-        open(r.marks.path + ".go", "w").close()
+        r.marks.go()
         wait_for(lambda: os.path.exists(r.place.path("agent", "state", "jobs", "1", "result.json")), what="result.json")
         r.start("2", r.marks.command())
         finished(job, "success")
