@@ -174,11 +174,42 @@ int fs_open_dir(int dirfd, const char *path, int *ret_fd, struct mh_err *err)
 	return 0;
 }
 
+/*
+ * Removing a tree. Whoever made it chose its depth, so neither the stack nor the
+ * number of open directories may follow it: what lies deeper than TREE_LEVELS is moved
+ * up into the top directory, and removed from there.
+ */
+#define TREE_LEVELS 32
+
+struct tree_removal {
+	int top_fd;
+	unsigned moved;
+};
+
+static int remove_entry(struct tree_removal *r, int dirfd, const char *name, int level,
+			struct mh_err *err);
+
+static int move_up(struct tree_removal *r, int dirfd, const char *name,
+		   struct mh_err *err)
+{
+	char to[32];
+
+	for (;;) {
+		(void)snprintf(to, sizeof to, ".mh-removed-%u", r->moved++);
+		if (renameat(dirfd, name, r->top_fd, to) == 0)
+			return 0;
+		if (errno != EEXIST && errno != ENOTEMPTY && errno != ENOTDIR)
+			return mh_err_sys(err, "move %s up to remove it", name);
+	}
+}
+
 /* Everything in the directory `fd` is open on; takes fd. */
-static int empty_dir(int take_fd, const char *name, struct mh_err *err)
+static int empty_dir(struct tree_removal *r, int take_fd, const char *name, int level,
+		     struct mh_err *err)
 {
 	CLEAN(dir) DIR *dir = fdopendir(take_fd);
 	struct dirent *entry;
+	unsigned moved = r->moved;
 
 	if (!dir) {
 		(void)mh_err_sys(err, "read directory %s", name);
@@ -188,16 +219,24 @@ static int empty_dir(int take_fd, const char *name, struct mh_err *err)
 	for (;;) {
 		errno = 0;
 		entry = readdir(dir);
-		if (!entry)
-			return errno ? mh_err_sys(err, "read directory %s", name) : 0;
+		if (!entry && errno)
+			return mh_err_sys(err, "read directory %s", name);
+		if (!entry && (level > 0 || moved == r->moved))
+			return 0;
+		if (!entry) { /* the top has got new entries meanwhile */
+			moved = r->moved;
+			rewinddir(dir);
+			continue;
+		}
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
 			continue;
-		if (fs_remove_tree_at(dirfd(dir), entry->d_name, err) != 0)
+		if (remove_entry(r, dirfd(dir), entry->d_name, level + 1, err) != 0)
 			return mh_err_wrap(err, "%s", name);
 	}
 }
 
-int fs_remove_tree_at(int dirfd, const char *name, struct mh_err *err)
+static int remove_entry(struct tree_removal *r, int dirfd, const char *name, int level,
+			struct mh_err *err)
 {
 	int fd;
 
@@ -210,13 +249,26 @@ int fs_remove_tree_at(int dirfd, const char *name, struct mh_err *err)
 		fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return mh_err_sys(err, "open %s to remove it", name);
-	(void)fchmod(fd,
-		     0700); /* a directory without write permission cannot be emptied */
-	if (empty_dir(fd, name, err) != 0)
+	/* A directory without write permission can be neither emptied nor moved. */
+	(void)fchmod(fd, 0700);
+	if (level == TREE_LEVELS) {
+		(void)close(fd); /* a directory: nothing to lose */
+		return move_up(r, dirfd, name, err);
+	}
+	if (level == 0)
+		r->top_fd = fd;
+	if (empty_dir(r, fd, name, level, err) != 0)
 		return -1;
 	if (unlinkat(dirfd, name, AT_REMOVEDIR) != 0 && errno != ENOENT)
 		return mh_err_sys(err, "remove directory %s", name);
 	return 0;
+}
+
+int fs_remove_tree_at(int dirfd, const char *name, struct mh_err *err)
+{
+	struct tree_removal r = { .top_fd = -1 };
+
+	return remove_entry(&r, dirfd, name, 0, err);
 }
 
 int fs_lock(int fd, bool *ret_got, struct mh_err *err)

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -79,6 +80,38 @@ static void removal_does_not_follow_links(void **state)
 	assert_ok(fs_remove_tree_at(dir, "a", &err), &err); /* nothing there: fine */
 	free(inner);
 	free(keep);
+}
+
+/* A job can make directories as deep as it likes. */
+static void a_tree_deeper_than_descriptors_go_is_removed(void **state)
+{
+	struct rlimit old, few;
+	struct mh_err err;
+	int top, fd;
+
+	assert_ok(fs_open_dir(AT_FDCWD, *state, &top, &err), &err);
+	fd = dup(top);
+	for (int i = 0; i < 1000; i++) {
+		int next;
+
+		assert_int_equal(mkdirat(fd, "deep", 0700), 0);
+		/* In the way of what is moved up, now and then. */
+		(void)mkdirat(fd, i % 2 ? ".mh-removed-0" : "file", 0500);
+		next = openat(fd, "deep", O_RDONLY | O_DIRECTORY);
+		assert_true(next >= 0);
+		if (i % 100 == 99)
+			assert_int_equal(fchmod(fd, 0500), 0);
+		(void)close(fd);
+		fd = next;
+	}
+	(void)close(fd);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	few = (struct rlimit){ 64, old.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	assert_ok(fs_remove_tree_at(top, "deep", &err), &err);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	assert_int_equal(faccessat(top, "deep", F_OK, 0), -1);
+	(void)close(top);
 }
 
 static void a_lock_has_one_holder_and_names_it(void **state)
@@ -181,6 +214,7 @@ int main(void)
 		TEST(replace_leaves_the_old_or_the_new),
 		TEST(reading_knows_absent_and_too_large),
 		TEST(removal_does_not_follow_links),
+		TEST(a_tree_deeper_than_descriptors_go_is_removed),
 		TEST(a_lock_has_one_holder_and_names_it),
 		TEST(a_memory_file_is_sealed),
 		TEST(a_log_line_cannot_be_forged),
