@@ -165,6 +165,8 @@ static void strip_controls(const char *s, struct buf *out)
 					s++;
 			} else if (s[1]) {
 				s++;
+				while (((unsigned char)s[1] & 0xc0) == 0x80)
+					s++; /* a character of several bytes */
 			}
 			if (!*s)
 				return;

@@ -238,15 +238,20 @@ static int empty_dir(struct tree_removal *r, int take_fd, const char *name, int 
 static int remove_entry(struct tree_removal *r, int dirfd, const char *name, int level,
 			struct mh_err *err)
 {
-	int fd;
+	int fd, why;
 
 	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
 		return 0;
-	if (errno != EISDIR && errno != EPERM && errno != ENOTEMPTY)
+	why = errno;
+	if (why != EISDIR && why != EPERM && why != ENOTEMPTY)
 		return mh_err_sys(err, "remove %s", name);
 	fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 && errno == EACCES && fchmodat(dirfd, name, 0700, 0) == 0)
 		fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 && (errno == ENOTDIR || errno == ELOOP)) {
+		errno = why;
+		return mh_err_sys(err, "remove %s", name);
+	}
 	if (fd < 0)
 		return mh_err_sys(err, "open %s to remove it", name);
 	/* A directory without write permission can be neither emptied nor moved. */

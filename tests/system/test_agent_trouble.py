@@ -110,4 +110,30 @@ def an_agent_without_free_space_takes_jobs_again_when_there_is_some():
         equal(s.agent.stop(), 0)
 
 
+# ---- hostile jobs ----
+
+@story
+def a_log_of_any_bytes_does_not_cost_a_job_its_result():
+    # Escapes before parts of characters, what the end of a log is cleaned of.
+    with Scene() as s:
+        good, bad = s.stub.job(), s.stub.job(provider="Bad")
+        noise = "printf '\\033\\303\\251\\033\\360\\237\\230\\200\\377 \\000\\033[\\303'; head -c 100000 /dev/urandom; echo"
+        s.start(action(s.place, noise), action(s.place, noise + "; exit 3", provider="Bad"))
+        finished(good, "success")
+        equal(finished(bad, "failure")["failureDetails"]["type"], "JobFailed")
+
+
+@story
+def a_job_that_makes_a_very_deep_tree_takes_nothing_from_the_agent():
+    with Scene() as s:
+        job = s.stub.job()
+        s.start(action(s.place, "i=0; while [ $i -lt 1500 ]; do mkdir d && cd -P d || exit 1; i=$((i+1)); done",
+                       sandbox={}))
+        finished(job, "success", 60)
+        for where in ("jobs", "work"):
+            wait_for(lambda: os.listdir(s.place.path("agent", "state", where)) == [], 60, "the removal")
+        finished(s.stub.job(provider="Make"), "success", 60)
+        check("job.not_removed" not in s.agent.text(), s.agent.text())
+
+
 run()

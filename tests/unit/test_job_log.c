@@ -44,12 +44,17 @@ static void open_log(struct place *p, int64_t max_bytes)
 	assert_ok(logpipe_open(&p->lp, p->dir_fd, max_bytes, &err), &err);
 }
 
-static void write_line(struct place *p, const char *text)
+static void write_bytes(struct place *p, const char *bytes, size_t len)
 {
 	struct mh_err err;
 
-	assert_ok(fs_write_fd(p->lp.write_fd, text, strlen(text), &err), &err);
+	assert_ok(fs_write_fd(p->lp.write_fd, bytes, len, &err), &err);
 	logpipe_drain(&p->lp);
+}
+
+static void write_line(struct place *p, const char *text)
+{
+	write_bytes(p, text, strlen(text));
 }
 
 static char *log_file(struct place *p)
@@ -175,6 +180,7 @@ static void tail_is_clean_text(void **state)
 		{ "bell\a back\b tab\tend\n\n\n", "bell back tab\tend" },
 		{ "\377\376 raw\n", "?? raw" },
 		{ "cut \033[", "cut " },
+		{ "odd \033\303\251 \033\360\237\230\200.", "odd  ." },
 		{ "cut \033", "cut " },
 		{ "", "" },
 	};
@@ -191,6 +197,33 @@ static void tail_is_clean_text(void **state)
 	}
 }
 
+/* result.json has it: a tail that is no text would cost the job its result. */
+static void tail_of_any_bytes_is_text(void **state)
+{
+	static const char odd[] =
+		"\033\033[;m\r\n\n\t\177\303\251\360\237\230\200\355\240\200\377a0";
+	struct place *p = *state;
+	uint32_t dice = 20260101;
+
+	for (int round = 0; round < 300; round++) {
+		CLEAN(free) char *tail = NULL;
+		char bytes[6000];
+		size_t len = 1 + (dice >> 8) % (sizeof bytes - 1);
+
+		for (size_t i = 0; i < len; i++) {
+			dice = dice * 1664525 + 1013904223;
+			bytes[i] = round % 2 ? (char)(dice >> 24)
+					     : odd[(dice >> 16) % (sizeof odd - 1)];
+		}
+		open_log(p, 10000);
+		write_bytes(p, bytes, len);
+		tail = logpipe_tail(&p->lp);
+		assert_true(str_is_utf8(tail, strlen(tail)));
+		assert_true(strlen(tail) <= LOGPIPE_TAIL_BYTES);
+		logpipe_done(&p->lp);
+	}
+}
+
 int main(void)
 {
 #define WITH_PLACE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -203,6 +236,7 @@ int main(void)
 		WITH_PLACE(tail_is_made_of_whole_lines),
 		WITH_PLACE(tail_of_one_long_line_is_cut_at_a_character),
 		WITH_PLACE(tail_is_clean_text),
+		WITH_PLACE(tail_of_any_bytes_is_text),
 	};
 
 	return cmocka_run_group_tests_name("log", tests, NULL, NULL);
