@@ -43,17 +43,6 @@ const char *chunked_trailer(const struct chunked *c, const char *name)
 	return NULL;
 }
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* "<hex>" or "<hex>;chunk-signature=<64 hex>" */
 static int parse_size_line(struct chunked *c, const char *line, struct mh_err *err)
 {
@@ -61,8 +50,8 @@ static int parse_size_line(struct chunked *c, const char *line, struct mh_err *e
 	const char *p = line;
 	int64_t size = 0;
 
-	for (; hex_value(*p) >= 0; p++) {
-		size = size * 16 + hex_value(*p);
+	for (; str_hex_digit(*p) >= 0; p++) {
+		size = size * 16 + str_hex_digit(*p);
 		if (size > CHUNK_MAX_BYTES)
 			return mh_err_set(err, MH_E_PROTO,
 					  "aws-chunked: a chunk is too large");

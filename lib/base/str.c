@@ -99,7 +99,7 @@ void str_hex(const void *data, size_t len, char *out)
 	out[2 * len] = '\0';
 }
 
-static int hex_value(char c)
+int str_hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
@@ -118,7 +118,7 @@ bool str_unhex(const char *hex, void *data, size_t len)
 	if (strlen(hex) != 2 * len)
 		return false;
 	for (i = 0; i < len; i++) {
-		int high = hex_value(hex[2 * i]), low = hex_value(hex[2 * i + 1]);
+		int high = str_hex_digit(hex[2 * i]), low = str_hex_digit(hex[2 * i + 1]);
 
 		if (high < 0 || low < 0)
 			return false;

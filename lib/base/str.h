@@ -24,6 +24,8 @@ int str_to_size(const char *s, int64_t *ret, struct mh_err *err) MH_MUST_CHECK;
 
 /* out has room for 2 * len + 1. Lower case. */
 void str_hex(const void *data, size_t len, char *out);
+/* The value of one digit of either case, or -1. */
+int str_hex_digit(char c);
 /* Either case; exactly 2 * len digits, else false. */
 bool str_unhex(const char *hex, void *data, size_t len);
 
