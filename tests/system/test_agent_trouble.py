@@ -132,7 +132,6 @@ def a_job_that_makes_a_very_deep_tree_takes_nothing_from_the_agent():
         finished(job, "success", 60)
         for where in ("jobs", "work"):
             wait_for(lambda: os.listdir(s.place.path("agent", "state", where)) == [], 60, "the removal")
-        finished(s.stub.job(provider="Make"), "success", 60)
         check("job.not_removed" not in s.agent.text(), s.agent.text())
 
 
