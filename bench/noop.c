@@ -8,4 +8,4 @@ static int32_t run(struct mh_job *job, const struct mh_host *host)
 	return host->succeed(job);
 }
 
-MH_PLUGIN_DEFINE("noop", "1.0", "does nothing", 0, options, run)
+MH_PLUGIN_DEFINE("noop", "1.0", "does nothing", MH_PLUGIN_OPEN_OPTIONS, options, run)

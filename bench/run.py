@@ -33,8 +33,8 @@ class Plan:
 
 
 def arguments():
-    p = argparse.ArgumentParser(description=__doc__.split("\n")[0],
-                                epilog="rows: " + ", ".join(f"{k} ({v.__doc__.splitlines()[0]})" for k, v in ROWS.items()))
+    p = argparse.ArgumentParser(description=__doc__.split("\n")[0], formatter_class=argparse.RawTextHelpFormatter,
+                                epilog="rows:\n" + "\n".join(f"  {k:<12}{v.__doc__}" for k, v in ROWS.items()))
     p.add_argument("--rows", default=",".join(ROWS), help="which, separated by commas")
     p.add_argument("--rounds", type=int, default=5, help="samples of each (default 5)")
     p.add_argument("--scale", type=float, default=1.0, help="of the numbers of jobs; 0.1 to try things out")

@@ -206,8 +206,11 @@ static bool serve_api(int fd, const char *operation, const char *body)
 	}
 	if (strncmp(operation, "PutJobSuccessResult", 19) == 0)
 		return put_result(fd, &c->successes);
-	if (strncmp(operation, "PutJobFailureResult", 19) == 0)
+	if (strncmp(operation, "PutJobFailureResult", 19) == 0) {
+		if (c->failures == 0)
+			fprintf(stderr, "a job failed: %s\n", body);
 		return put_result(fd, &c->failures);
+	}
 	c->others++;
 	if (strncmp(operation, "ListActionExecutions", 20) == 0)
 		return reply_json(fd, "{\"actionExecutionDetails\":[]}");

@@ -108,7 +108,7 @@ def _protocol_row(scene, plan, stub, batch):
     costs = _contest(plan, {
         "raw": lambda: scene.raw_worker(stub, batch, 200, plan.n(4000)),
         "protocol": lambda: scene.protocol_worker(stub, batch, 200, plan.n(4000)),
-        "agent": lambda: scene.run_agent(stub, 100, plan.n(1000), max_jobs=batch, action=refusing),
+        "agent": lambda: scene.run_agent(stub, 100, plan.n(1000), refused=True, max_jobs=batch, action=refusing),
         "boto3": lambda: scene.boto_worker("protocol", stub, batch, 50, plan.n(300)),
     })
     raw = Series("raw libcurl", "us CPU", _us(costs["raw"]))

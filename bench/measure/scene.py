@@ -99,7 +99,7 @@ class Scene(Place):
         options.update(keys)
         return self.agent_conf(endpoint, [entry], name=name, **options)
 
-    def run_agent(self, stub, warm_up, jobs, artifacts=False, **conf):
+    def run_agent(self, stub, warm_up, jobs, artifacts=False, refused=False, **conf):
         """A new agent works off `jobs` jobs; what that cost it, own and children's."""
         stub.reset(0)
         name = f"agent{len(self.programs)}"
@@ -107,6 +107,7 @@ class Scene(Place):
         stub.wait_for(lambda c: c["polls"] > 0, agent)
         stub.work_off(warm_up, artifacts, agent)
         cost = agent.cost_of(lambda: stub.work_off(jobs, artifacts, agent))
+        stub.check(failures=jobs if refused else 0)
         agent.stop()
         return dict(cost, jobs=jobs)
 
@@ -176,6 +177,12 @@ class Stub:
                 raise RuntimeError(f"{program.name} ended: {program.text()[-800:]}")
             return predicate(self.stats())
         wait_for(there, DEADLINE_S, "the jobs to be worked off")
+
+    def check(self, failures=0):
+        """That the jobs went as they should: a failing job costs less, or more."""
+        got = self.stats()
+        if got["failures"] != failures or got["others"]:
+            raise RuntimeError(f"jobs did not go as they should: {got}")
 
     def work_off(self, jobs, artifacts, program):
         self.reset(jobs, artifacts)
