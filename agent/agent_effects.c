@@ -270,7 +270,8 @@ static void fetch(struct agent *a, struct job *job)
 		for (size_t i = 0; i < run->data->input_count; i++)
 			transfer_add_input(run->transfer, i, run->data->inputs[i].name);
 	}
-	transfer_run(run->transfer, run->data, on_transfer, job);
+	transfer_run(run->transfer, run->data, job_transfer_ms(job, clock_wall_ms()),
+		     on_transfer, job);
 }
 
 static int new_store(struct agent *a, struct job *job, struct mh_err *err)
@@ -312,7 +313,8 @@ static void store(struct agent *a, struct job *job)
 		agent_fail_job(a, job, FAIL_SYSTEM, err.text);
 		return;
 	}
-	transfer_run(job->run->transfer, job->run->data, on_transfer, job);
+	transfer_run(job->run->transfer, job->run->data,
+		     job_transfer_ms(job, clock_wall_ms()), on_transfer, job);
 }
 
 /* --- reporting

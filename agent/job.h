@@ -207,6 +207,9 @@ bool job_dispatch(struct job *job, const struct job_env *env, const struct job_e
 /* Whether the table has a handler for it (tests, diagnostics). */
 bool job_accepts(enum job_state state, enum job_event_type type);
 
+/* How long the transfer that its state asks for may still take, at least 1. */
+int64_t job_transfer_ms(const struct job *job, int64_t wall_ms);
+
 /* Whether it takes one of the slots of max_jobs. */
 bool job_holds_slot(const struct job *job);
 

@@ -305,10 +305,24 @@ HANDLER(expired)
 	return j->rec.state;
 }
 
+static int64_t store_until_ms(const struct job *j)
+{
+	int64_t extra_ms = j->rec.outcome_ms + STORE_EXTRA_MS;
+
+	return extra_ms > j->rec.deadline_ms ? extra_ms : j->rec.deadline_ms;
+}
+
+int64_t job_transfer_ms(const struct job *j, int64_t wall_ms)
+{
+	int64_t until_ms = j->rec.state == JOB_STORING ? store_until_ms(j)
+						       : j->rec.deadline_ms;
+
+	return until_ms > wall_ms ? until_ms - wall_ms : 1;
+}
+
 HANDLER(store_again)
 {
-	if (env->wall_ms >= j->rec.deadline_ms &&
-	    env->wall_ms >= j->rec.outcome_ms + STORE_EXTRA_MS)
+	if (env->wall_ms >= store_until_ms(j))
 		return out_of_time(j, env, ev, "its outputs could not be uploaded");
 	retry_later(j, env, ev, CALL_RETRY_CAP_MS);
 	return JOB_STORING;

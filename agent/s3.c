@@ -165,19 +165,6 @@ static bool is_wanted_part(const struct http_answer *http, int64_t offset)
 	return http->status == 206 && range && str_starts_with(range, want);
 }
 
-/* What the whole object has, as far as the answer tells. */
-static int64_t announced_bytes(const struct s3_call *call, const struct http_answer *http)
-{
-	const char *length = http_answer_header(http, "content-length");
-	struct mh_err ignored;
-	int64_t value;
-
-	if (!length ||
-	    str_to_i64(length, 0, INT64_MAX / 2, "Content-Length", &value, &ignored))
-		value = http->file_bytes;
-	return call->offset + value;
-}
-
 /* A broken answer may be whole next time; one over the limit, or a disk that is
  * full, will not. */
 static void judge_transport(const struct s3_call *call, const struct http_answer *http,
@@ -185,16 +172,17 @@ static void judge_transport(const struct s3_call *call, const struct http_answer
 {
 	a->err = http->err;
 	a->timed_out = http->err.cls == MH_E_TIMEOUT;
-	a->result = http->err.cls == MH_E_FULL ? S3_BAD : S3_AGAIN;
-	if (call->is_put || http->err.cls != MH_E_PROTO)
-		return;
-	if (announced_bytes(call, http) > call->max_bytes) {
-		a->result = S3_BAD;
+	if (http->too_large && !call->is_put) {
+		a->result = S3_TOO_LARGE;
 		(void)mh_err_set(&a->err, MH_E_PROTO,
 				 "it is larger than %lld bytes (input_max)",
 				 (long long)call->max_bytes);
-	} else if (call->offset > 0) {
+	} else if (http->err.cls == MH_E_FULL) {
+		a->result = S3_BAD;
+	} else if (http->err.cls == MH_E_PROTO && call->offset > 0) {
 		a->result = S3_CHANGED; /* not the part asked for: begin anew */
+	} else {
+		a->result = S3_AGAIN;
 	}
 }
 
@@ -208,16 +196,13 @@ static void judge(const struct s3_call *call, const struct http_answer *http,
 		memcpy(a->etag, etag, strlen(etag) + 1);
 	if (http->status == 0) {
 		judge_transport(call, http, a);
-	} else if (call->is_put) {
-		if (http->status != 200) {
-			judge_status(http, a);
-		} else if (!*a->etag) {
-			a->result = S3_AGAIN;
-			(void)mh_err_set(&a->err, MH_E_PROTO, "HTTP 200 without an ETag");
-		}
-	} else if (http->status != 200 && http->status != 206) {
+	} else if (http->status != 200 && (call->is_put || http->status != 206)) {
 		judge_status(http, a);
-	} else if (!is_wanted_part(http, call->offset)) {
+	} else if (!*a->etag) {
+		a->result = S3_AGAIN;
+		(void)mh_err_set(&a->err, MH_E_PROTO, "HTTP %ld without an ETag",
+				 http->status);
+	} else if (!call->is_put && !is_wanted_part(http, call->offset)) {
 		a->result = S3_CHANGED;
 		(void)mh_err_set(&a->err, MH_E_PROTO,
 				 "HTTP %ld is not the part asked for", http->status);
@@ -277,6 +262,7 @@ struct s3_call *s3_get(struct s3 *s3, const struct s3_get *get, s3_done_fn done,
 		.answer_fd = get->fd,
 		.answer_offset = get->offset,
 		.max_file = get->max_bytes - get->offset,
+		.timeout_ms = get->timeout_ms,
 		.stall_ms = s3->settings->stall_timeout_ms,
 	};
 	FAULT_POINT("fetch.send");
@@ -312,6 +298,7 @@ struct s3_call *s3_put(struct s3 *s3, const struct s3_put *put, s3_done_fn done,
 		.body_fd = put->fd,
 		.payload_hash = put->sha256,
 		.answer_fd = -1,
+		.timeout_ms = put->timeout_ms,
 		.stall_ms = s3->settings->stall_timeout_ms,
 	};
 	FAULT_POINT("store.send");

@@ -6,7 +6,8 @@
  * Addressing: path style on a configured endpoint; on AWS by bucket name in the
  * host, but for names with a dot, which no certificate covers.
  *
- * A PUT is confirmed only by 200 with an ETag; its payload hash, the archive's
+ * Either is confirmed only by a 200 with an ETag: a page of some proxy has none. A
+ * PUT's payload hash, the archive's
  * SHA-256 as millhand-archive wrote it, is held against the bytes by the store.
  * Encryption is asked for as semantics C9 says: aws:kms, with the pipeline's key
  * when it names one.
@@ -24,7 +25,8 @@ enum s3_result {
 	S3_EXPIRED, /* the credentials: renew them */
 	S3_DENIED,
 	S3_MISSING, /* no such key or bucket */
-	S3_CHANGED, /* it is not the object that was begun; begin anew */
+	S3_CHANGED, /* not the object that was begun, or not its rest: begin anew */
+	S3_TOO_LARGE, /* over max_bytes */
 	S3_BAD, /* nothing will help; err says what */
 };
 
@@ -52,7 +54,8 @@ struct s3_get {
 	int fd; /* borrowed until done */
 	int64_t offset; /* > 0: the rest of an object of which so much is here */
 	const char *etag; /* required with offset */
-	int64_t max_bytes; /* of the whole object */
+	int64_t max_bytes; /* of the whole object, more than offset */
+	int64_t timeout_ms; /* for all of it; 0 = none */
 };
 struct s3_call *s3_get(struct s3 *s3, const struct s3_get *get, s3_done_fn done,
 		       void *ctx);
@@ -64,6 +67,7 @@ struct s3_put {
 	int64_t size;
 	const char *sha256; /* lower-case hex */
 	const char *kms_key_id; /* or NULL */
+	int64_t timeout_ms; /* for all of it; 0 = none */
 };
 struct s3_call *s3_put(struct s3 *s3, const struct s3_put *put, s3_done_fn done,
 		       void *ctx);

@@ -26,7 +26,7 @@ struct transfer {
 	struct s3 *s3;
 	int dir_fd;
 	bool is_store;
-	int64_t max_bytes;
+	int64_t max_bytes, timeout_ms;
 	struct item items[JOBDATA_ARTIFACTS_MAX];
 	size_t count, running;
 	struct transfer_report report; /* of the run under way; the worst end so far */
@@ -116,6 +116,8 @@ static const char *failure_of(const struct transfer *t, enum s3_result result)
 		return FAIL_PERMISSION;
 	case S3_MISSING:
 		return t->is_store ? FAIL_CONFIG : FAIL_REVISION;
+	case S3_TOO_LARGE: /* as when it grows too large unpacked */
+		return FAIL_JOB;
 	default:
 		return FAIL_SYSTEM;
 	}
@@ -154,6 +156,12 @@ static int keep_input(struct item *item, struct mh_err *err)
 	return 0;
 }
 
+static void begin_anew(struct item *item)
+{
+	item->received = 0;
+	item->etag[0] = '\0';
+}
+
 static void take_answer(struct item *item, const struct s3_answer *a)
 {
 	struct transfer *t = item->transfer;
@@ -175,11 +183,12 @@ static void take_answer(struct item *item, const struct s3_answer *a)
 			memcpy(item->etag, a->etag, sizeof(item->etag));
 			item->received = a->bytes;
 		}
+		if (!t->is_store && item->received >= t->max_bytes)
+			begin_anew(item); /* there is no rest to ask for */
 		worse(t, item, TRANSFER_AGAIN, NULL, a->err.text);
 		return;
 	case S3_CHANGED:
-		item->received = 0;
-		item->etag[0] = '\0';
+		begin_anew(item);
 		worse(t, item, TRANSFER_AGAIN, NULL, a->err.text);
 		return;
 	case S3_EXPIRED:
@@ -187,6 +196,7 @@ static void take_answer(struct item *item, const struct s3_answer *a)
 		return;
 	case S3_DENIED:
 	case S3_MISSING:
+	case S3_TOO_LARGE:
 	case S3_BAD:
 		break;
 	}
@@ -275,6 +285,7 @@ static void begin_item(struct item *item, const struct jobdata *data)
 						      .fd = item->fd,
 						      .size = item->size,
 						      .sha256 = item->sha256,
+						      .timeout_ms = t->timeout_ms,
 						      .kms_key_id = data->kms_key_id },
 				    answered, item);
 		return;
@@ -285,14 +296,16 @@ static void begin_item(struct item *item, const struct jobdata *data)
 					      .fd = item->fd,
 					      .offset = item->received,
 					      .etag = item->etag,
-					      .max_bytes = t->max_bytes },
+					      .max_bytes = t->max_bytes,
+					      .timeout_ms = t->timeout_ms },
 			    answered, item);
 }
 
-void transfer_run(struct transfer *t, const struct jobdata *data, transfer_done_fn done,
-		  void *ctx)
+void transfer_run(struct transfer *t, const struct jobdata *data, int64_t timeout_ms,
+		  transfer_done_fn done, void *ctx)
 {
 	MH_ASSERT(t->running == 0);
+	t->timeout_ms = timeout_ms;
 	t->done = done;
 	t->ctx = ctx;
 	for (size_t i = 0; i < t->count && t->report.end != TRANSFER_FAILED; i++) {

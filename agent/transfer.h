@@ -42,10 +42,11 @@ void transfer_add_input(struct transfer *t, size_t i, const char *name);
 void transfer_add_output(struct transfer *t, const char *name, const char *file,
 			 int64_t size, const char *sha256);
 
-/* Places, credentials and key are taken from data, which is not kept. `done` may
- * be called from inside when nothing could be begun. */
-void transfer_run(struct transfer *t, const struct jobdata *data, transfer_done_fn done,
-		  void *ctx);
+/* Places, credentials and key are taken from data, which is not kept. What is not
+ * there after timeout_ms is given up for this time (TRANSFER_AGAIN): bytes that drip
+ * in are no stall. `done` may be called from inside when nothing could be begun. */
+void transfer_run(struct transfer *t, const struct jobdata *data, int64_t timeout_ms,
+		  transfer_done_fn done, void *ctx);
 void transfer_free(struct transfer *t);
 
 #endif

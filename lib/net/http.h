@@ -70,6 +70,7 @@ struct http_request {
 struct http_answer {
 	long status; /* 0 when no whole answer arrived: then err says why */
 	bool sent; /* whether the request may have reached the server */
+	bool too_large; /* status 0: it was, or announced to be, over a limit */
 	struct buf body; /* memory answers; may be taken with buf_steal() */
 	int64_t file_bytes; /* file answers: bytes written, also when status is 0 */
 	int64_t server_date_ms; /* Date header, or -1 */

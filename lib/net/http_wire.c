@@ -253,6 +253,12 @@ static int refuse(struct http_call *call, const char *why)
 	return mh_err_set(&call->answer.err, MH_E_PROTO, "%s: %s", call->label, why);
 }
 
+static int refuse_size(struct http_call *call)
+{
+	call->answer.too_large = true;
+	return refuse(call, "the answer is larger than allowed");
+}
+
 static void start_headers(struct http_call *call)
 {
 	http_header_list_free(call->answer.headers);
@@ -326,7 +332,7 @@ static int end_headers(struct http_call *call)
 	(void)curl_easy_getinfo(call->transfer.easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T,
 				&length); /* cannot fail */
 	if (call->to_file && call->max_file > 0 && length > call->max_file)
-		return refuse(call, "the answer is larger than allowed");
+		return refuse_size(call);
 	return 0;
 }
 
@@ -354,7 +360,7 @@ static size_t on_header(char *data, size_t size, size_t count, void *ctx)
 static int write_file(struct http_call *call, const char *data, size_t len)
 {
 	if (call->max_file > 0 && (int64_t)len > call->max_file - call->answer.file_bytes)
-		return refuse(call, "the answer is larger than allowed");
+		return refuse_size(call);
 	while (len > 0) {
 		ssize_t n = pwrite(call->answer_fd, data, len,
 				   call->answer_offset + call->answer.file_bytes);
@@ -380,7 +386,7 @@ static size_t on_body(char *data, size_t size, size_t count, void *ctx)
 	if (call->to_file)
 		return write_file(call, data, len) == 0 ? len : 0;
 	if (buf_add(&call->answer.body, data, len, &err) != 0) {
-		(void)refuse(call, "the answer is larger than allowed");
+		(void)refuse_size(call);
 		return 0;
 	}
 	return len;

@@ -443,7 +443,7 @@ def an_input_over_the_limit_fails_the_job_at_once():
     with Scene(input_max="10k") as s:
         job = s.stub.job(inputs={"Src": zip_of({"f": os.urandom(20000)})})
         s.start(s.marks.command())
-        failed_as(job, "SystemUnavailable", "Src", "input_max")
+        failed_as(job, "JobFailed", "Src", "input_max")
         equal((s.marks.lines(), len(s.stub.seen("S3 GET"))), ([], 1))
 
 

@@ -176,9 +176,6 @@ class _Wire:
         while True:
             request = self.read_request()
             fault = self.proxy.pick(request)
-            if fault and getattr(fault, "before", False):  # the upstream never hears of it
-                fault(self, None)
-                return
             answer = self.forward(request)
             if fault:
                 fault(self, answer)
@@ -201,7 +198,7 @@ class _Wire:
             except (OSError, _Gone):
                 self.upstream.close()
                 self.upstream = None
-                if attempt == 2 or not self.proxy.retry_upstream:
+                if attempt == 2:
                     raise _Gone() from None
         return None
 
@@ -213,6 +210,13 @@ class _Wire:
             size = 0
         body_bytes, _ = _exactly(self.upstream, rest, size)
         return Answer(head, body_bytes)
+
+    def hang_up(self):
+        """From another thread: ours sees the end."""
+        try:
+            self.client.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
 
     def close(self):
         for s in (self.client, self.upstream):
@@ -250,18 +254,17 @@ def _receive(sock):
 class Proxy:
     """tls: an ssl.SSLContext to answer with, or None."""
 
-    def __init__(self, upstream_port, choose=None, tls=None, host="127.0.0.1", retry_upstream=True):
+    def __init__(self, upstream_port, choose=None, tls=None, port=0):
         self.upstream_port, self.choose, self.tls = upstream_port, choose, tls
-        self.retry_upstream = retry_upstream
         self.lock = threading.Lock()
         self.queues = defaultdict(list)
         self.requests = []  # in order, before the upstream sees them
-        self.connections = 0
+        self.wires = set()  # the connections that are open
         self.tls_errors = []
         self.closing = threading.Event()
-        self.listener = socket.create_server((host, 0), backlog=256)
+        self.listener = socket.create_server(("127.0.0.1", port), backlog=256)
         self.port = self.listener.getsockname()[1]
-        self.endpoint = f"{'https' if tls else 'http'}://{host}:{self.port}"
+        self.endpoint = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         threading.Thread(target=self._accept, daemon=True).start()
 
     def __enter__(self):
@@ -271,13 +274,17 @@ class Proxy:
         self.close()
 
     def close(self):
-        """No new connections; those that stall end."""
+        """No new connections, and the end of all there are."""
         self.closing.set()
         try:
             self.listener.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
         self.listener.close()
+        with self.lock:
+            wires = list(self.wires)
+        for wire in wires:
+            wire.hang_up()
 
     def fault(self, operation, *faults):
         with self.lock:
@@ -306,8 +313,6 @@ class Proxy:
                 client, _ = self.listener.accept()
             except OSError:
                 return
-            with self.lock:
-                self.connections += 1
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client):
@@ -319,9 +324,13 @@ class Proxy:
                 client.close()
                 return
         wire = _Wire(self, client)
+        with self.lock:
+            self.wires.add(wire)
         try:
             wire.serve()
         except _Gone:
             pass
         finally:
+            with self.lock:
+                self.wires.discard(wire)
             wire.close()

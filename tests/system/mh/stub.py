@@ -366,7 +366,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if fault == "truncate":
             self.send_response(status)
             self.send_header("Content-Length", str(len(data)))
-            self.send_header("ETag", headers["ETag"])
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(data[: len(data) // 2])
             return self.cut()
