@@ -1,14 +1,13 @@
 #!/usr/bin/python3
 """kill -9 of the agent in each state of a job: nothing lost, nothing run twice, nothing reported twice."""
 import os
-import signal
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from mh.programs import Place, wait_for  # noqa: E402
 from mh.stub import Stub  # noqa: E402
 from mh.tap import check, equal, run, story  # noqa: E402
-from mh.worker import FAST, Marks, action, failed_as, finished, zip_of  # noqa: E402
+from mh.worker import FAST, Marks, action, failed_as, finished, kill_shims, zip_of  # noqa: E402
 
 
 class Crash:
@@ -104,29 +103,13 @@ def a_handler_that_ends_while_no_agent_lives_is_reported_by_the_next():
         equal(c.marks.lines(), ["ran", "ended"])
 
 
-def kill_shims(place):
-    """kill -9 of every millhand-job that belongs to this place; how many there were."""
-    count = 0
-    for entry in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{entry}/cmdline", "rb") as f:
-                program = f.read().split(b"\0")[0]
-            fds = [os.readlink(f"/proc/{entry}/fd/{fd}") for fd in os.listdir(f"/proc/{entry}/fd")]
-        except OSError:
-            continue  # it is gone
-        if program.endswith(b"millhand-job") and any(fd.startswith(place.dir) for fd in fds):
-            os.kill(int(entry), signal.SIGKILL)
-            count += 1
-    return count
-
-
 @story
 def killed_together_with_the_shim_the_job_is_reported_and_not_run_again():
     with Crash("{mark}; read line < {gate}") as c:
         first = c.agent("first")
         c.marks.wait()
         first.kill()
-        check(kill_shims(c.place) >= 1, "a shim was there to kill")
+        check(kill_shims(first) >= 1, "a shim was there to kill")
         c.agent("second")
         failed_as(c.job, "SystemUnavailable")
         equal(c.marks.lines(), ["ran"])
@@ -137,7 +120,7 @@ def a_shim_killed_alone_is_noticed_and_reported():
     with Crash("{mark}; read line < {gate}") as c:
         agent = c.agent("agent")
         c.marks.wait()
-        check(kill_shims(c.place) >= 1, "a shim was there to kill")
+        check(kill_shims(agent) >= 1, "a shim was there to kill")
         failed_as(c.job, "SystemUnavailable")
         check(agent.alive(), "the agent lives")
 

@@ -6,7 +6,6 @@ Needs programs that were configured with --enable-fault-points; skipped visibly 
 import glob
 import os
 import re
-import signal
 import sqlite3
 import sys
 
@@ -14,7 +13,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from mh.programs import AGENT, SRC, Place, wait_for  # noqa: E402
 from mh.stub import Stub  # noqa: E402
 from mh.tap import check, equal, run, skip, story  # noqa: E402
-from mh.worker import FAST, Marks, action, finished, zip_of  # noqa: E402
+from mh.worker import FAST, Marks, action, finished, kill_shims, zip_of  # noqa: E402
 
 RUNS = 'echo ran >> {marks}; echo out > "$MILLHAND_OUTPUT_OUT/f"'
 CONTINUES = 'echo ran >> {marks}; echo \'{{"continuation":{{"token":"t","delay_s":1}}}}\' > "$MILLHAND_RESULT"'
@@ -174,14 +173,8 @@ class Reboot:
         return self.place.agent(conf, name="boot" + boot, env={"MILLHAND_BOOT_ID_FILE": self.boot, **env})
 
     def power_off(self, agent):
-        """Everything dies at once; root's jobs with their shim, others' by the deadline."""
         agent.kill()
-        for entry in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                if os.readlink(f"/proc/{entry}/fd/4").startswith(self.place.dir):
-                    os.kill(int(entry), signal.SIGKILL)
-            except OSError:
-                pass
+        check(kill_shims(agent) == 1, "the shim dies, and the job with it")
 
 
 @story

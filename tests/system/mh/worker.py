@@ -1,6 +1,8 @@
 """What stories about the agent share: archives, actions, marks that a handler leaves."""
 import io
 import os
+import re
+import signal
 import zipfile
 
 from mh.programs import wait_for
@@ -74,3 +76,17 @@ def failed_as(job, failure_type, *parts):
     for part in parts:
         check(part in details["message"], f"{part!r} in the message: {details['message']}")
     return details["message"]
+
+
+def kill_shims(agent):
+    """kill -9 of every millhand-job that this agent says it started; how many there were."""
+    count = 0
+    for pid in re.findall(r"job\.started .* pid=(\d+)", agent.text()):
+        try:
+            with open(f"/proc/{pid}/comm") as f:
+                if f.read().strip() == "millhand-job":
+                    os.kill(int(pid), signal.SIGKILL)
+                    count += 1
+        except OSError:
+            pass  # it is gone
+    return count
