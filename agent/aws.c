@@ -8,11 +8,13 @@
 #include "lib/net/uri.h"
 
 #define HEADERS_MAX         16
+#define DERIVED_KEYS        16
 #define SKEW_ELAPSED_MAX_MS (15 * 60 * INT64_C(1000))
 
 struct aws {
 	struct http_client *http; /* borrowed */
 	char *region;
+	struct sigv4_keys *keys; /* most requests are signed with the same one */
 	int64_t skew_ms;
 };
 
@@ -85,6 +87,7 @@ struct aws *aws_new(struct http_client *http, const char *region)
 
 	aws->http = http;
 	aws->region = mh_strdup(region);
+	aws->keys = sigv4_keys_new(DERIVED_KEYS);
 	return aws;
 }
 
@@ -92,6 +95,7 @@ void aws_free(struct aws *aws)
 {
 	if (!aws)
 		return;
+	sigv4_keys_free(aws->keys);
 	free(aws->region);
 	free(aws);
 }
@@ -132,6 +136,7 @@ static void sign(struct aws *aws, const struct aws_request *r, struct header_set
 		.headers = set->pairs,
 		.header_count = set->count,
 		.payload_hash = r->payload_hash,
+		.keys = aws->keys,
 	};
 	struct sigv4_creds creds = { r->creds->access_key_id, r->creds->secret_access_key,
 				     r->creds->session_token };

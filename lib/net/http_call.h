@@ -37,6 +37,7 @@ struct http_call {
 	char *body; /* owned copy, or NULL */
 	int body_fd;
 	int64_t body_len, body_read;
+	bool begun; /* a connection was there to send it on */
 	int64_t range_from; /* what the Range header asked for, or -1 */
 
 	int answer_fd;
