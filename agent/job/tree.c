@@ -29,8 +29,9 @@ static void clean_dir(DIR **dir)
 		(void)closedir(*dir); /* only read */
 }
 
-/* From /proc/<pid>/stat; false when there is no such process any more. */
-static bool read_process(pid_t pid, struct process *ret)
+/* From /proc/<pid>/stat: 1, or 0 when there is no such process any more. Not being
+ * able to look is an error: a process that is not seen would not be ended. */
+static int read_process(pid_t pid, struct process *ret, struct mh_err *err)
 {
 	char path[32], text[1024], state;
 	CLEAN(fd) int fd = -1;
@@ -41,8 +42,10 @@ static bool read_process(pid_t pid, struct process *ret)
 	(void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+	if (n < 0 && errno != ENOENT && errno != ESRCH)
+		return mh_err_sys(err, "read %s", path);
 	if (n <= 0)
-		return false;
+		return 0;
 	text[n] = '\0';
 	/* "pid (name) state parent ...": a name may hold blanks and parentheses. */
 	rest = strrchr(text, ')');
@@ -51,12 +54,12 @@ static bool read_process(pid_t pid, struct process *ret)
 		   " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
 		   "%*d %*d %llu",
 		   &state, &parent, &ret->start) != 3)
-		return false;
+		return mh_err_set(err, MH_E_PROTO, "%s is of an unknown form", path);
 	ret->pid = pid;
 	ret->parent = parent;
 	ret->zombie = state == 'Z' || state == 'X';
 	ret->inside = false;
-	return true;
+	return 1;
 }
 
 static void add(struct processes *list, const struct process *p)
@@ -76,12 +79,21 @@ static int read_all(struct processes *list, struct mh_err *err)
 
 	if (!dir)
 		return mh_err_sys(err, "open /proc");
-	while ((entry = readdir(dir))) {
-		if (isdigit((unsigned char)entry->d_name[0]) &&
-		    read_process((pid_t)strtol(entry->d_name, NULL, 10), &p))
+	for (;;) {
+		int rc = 0;
+
+		errno = 0;
+		entry = readdir(dir);
+		if (!entry)
+			return errno ? mh_err_sys(err, "list /proc") : 0;
+		if (isdigit((unsigned char)entry->d_name[0]))
+			rc = read_process((pid_t)strtol(entry->d_name, NULL, 10), &p,
+					  err);
+		if (rc < 0)
+			return -1;
+		if (rc == 1)
 			add(list, &p);
 	}
-	return 0;
 }
 
 static int by_parent(const void *a, const void *b)
@@ -133,6 +145,7 @@ static void signal_process(const struct process *p, int signal_number)
 {
 	CLEAN(fd) int pidfd = (int)syscall(SYS_pidfd_open, p->pid, 0);
 	struct process now;
+	struct mh_err err;
 
 	if (pidfd < 0) {
 		/* Older than Linux 5.3: the id may have changed hands, which is rare.
@@ -141,8 +154,8 @@ static void signal_process(const struct process *p, int signal_number)
 			(void)kill(p->pid, signal_number);
 		return;
 	}
-	if (!read_process(p->pid, &now) || now.start != p->start)
-		return;
+	if (read_process(p->pid, &now, &err) != 1 || now.start != p->start)
+		return; /* gone; or the caller's next look finds it again */
 	(void)syscall(SYS_pidfd_send_signal, pidfd, signal_number, NULL, 0);
 }
 
@@ -151,8 +164,10 @@ int tree_signal(pid_t root, int signal_number, size_t *ret_count, struct mh_err 
 	struct processes list = { .all = NULL };
 	size_t count = 0;
 
-	if (read_all(&list, err) != 0)
+	if (read_all(&list, err) != 0) {
+		free(list.all);
 		return -1;
+	}
 	mark_descendants(&list, root);
 	for (size_t i = 0; i < list.count; i++) {
 		if (!list.all[i].inside || list.all[i].zombie)

@@ -18,6 +18,8 @@ static pid_t plant(pid_t *ret_grandchild)
 	if (pid == 0) {
 		pid_t inner = fork();
 
+		(void)alarm(60); /* nothing outlives a test that fails */
+
 		if (inner == 0) {
 			(void)setsid(); /* a fresh child can */
 			inner = getpid();
