@@ -76,6 +76,7 @@ static int read_all(struct processes *list, struct mh_err *err)
 	CLEAN(dir) DIR *dir = opendir("/proc");
 	struct dirent *entry;
 	struct process p;
+	bool seen_self = false;
 
 	if (!dir)
 		return mh_err_sys(err, "open /proc");
@@ -85,7 +86,7 @@ static int read_all(struct processes *list, struct mh_err *err)
 		errno = 0;
 		entry = readdir(dir);
 		if (!entry)
-			return errno ? mh_err_sys(err, "list /proc") : 0;
+			break;
 		if (isdigit((unsigned char)entry->d_name[0]))
 			rc = read_process((pid_t)strtol(entry->d_name, NULL, 10), &p,
 					  err);
@@ -93,7 +94,11 @@ static int read_all(struct processes *list, struct mh_err *err)
 			return -1;
 		if (rc == 1)
 			add(list, &p);
+		seen_self |= rc == 1 && p.pid == getpid();
 	}
+	if (errno)
+		return mh_err_sys(err, "list /proc");
+	return seen_self ? 0 : mh_err_set(err, MH_E_SYS, "/proc is not mounted");
 }
 
 static int by_parent(const void *a, const void *b)
