@@ -100,12 +100,25 @@ static void name_caller(const struct settings *s, const char *user,
 		       (int)n, user); /* fits: 12 + 128 */
 }
 
-int auth_check(const struct settings *settings, const struct sigv4_request *request,
-	       int64_t now_ms, char arn[AUTH_ARN_SIZE], struct api_error *err)
+/* Their signature need not be right to be told so: they open nothing here. */
+static int refuse_job(const struct creds_key *key, const struct sigv4_claim *claim,
+		      struct api_error *err)
+{
+	if (!job_creds_is_key_id(key, claim->access_key_id))
+		return 0;
+	return api_fail(err, "AccessDeniedException",
+			"These are the artifact credentials of a job: they open its "
+			"artifacts and nothing else. Sign with the worker's own "
+			"credentials.");
+}
+
+int auth_check(const struct settings *settings, const struct creds_key *creds_key,
+	       const struct sigv4_request *request, int64_t now_ms,
+	       char arn[AUTH_ARN_SIZE], struct api_error *err)
 {
 	struct sigv4_claim claim;
 	struct mh_err why = MH_ERR_INIT;
-	int rc = 0;
+	int rc;
 
 	if (sigv4_claim_parse(request, &claim, &why) != 0) {
 		if (why.cls != MH_E_NOTFOUND)
@@ -117,7 +130,8 @@ int auth_check(const struct settings *settings, const struct sigv4_request *requ
 		name_caller(settings, "anonymous", arn);
 		return 0;
 	}
-	if (settings->keys.count > 0)
+	rc = refuse_job(creds_key, &claim, err);
+	if (rc == 0 && settings->keys.count > 0)
 		rc = check_signature(settings, request, &claim, now_ms, err);
 	if (rc == 0)
 		name_caller(settings, claim.access_key_id, arn);

@@ -18,6 +18,7 @@ struct front {
 	const struct settings *settings;
 	const struct model *model;
 	struct writer *writer;
+	const struct creds_key *creds_key; /* tells a job's credentials */
 };
 
 struct front_request {

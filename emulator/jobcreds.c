@@ -12,9 +12,12 @@
 #define KEY_FILE "creds.key"
 #define TOKEN_PREFIX                                                                     \
 	"MHJOB1/" /* tells our tokens from a client's own; the 1 is the format */
-#define TOKEN_MAX    (64 * 1024)
-#define KEY_ID_TAIL  16
-#define SECRET_CHARS 40 /* as AWS's are */
+#define TOKEN_MAX     (64 * 1024)
+#define KEY_ID_PREFIX "ASIA" /* as AWS's temporary keys begin */
+#define KEY_ID_HEAD   14 /* "ASIA" and what is random */
+#define KEY_ID_TAG    6
+#define KEY_ID_SIZE   (KEY_ID_HEAD + KEY_ID_TAG + 1)
+#define SECRET_CHARS  40 /* as AWS's are */
 
 struct creds_key {
 	unsigned char bytes[crypto_secretbox_KEYBYTES];
@@ -102,6 +105,8 @@ void creds_key_derive(const struct creds_key *key, const char purpose[8],
 
 /* ---- sealing ---- */
 
+static const char key_id_alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+
 static void random_text(const char *alphabet, char *out, size_t n)
 {
 	uint32_t letters = (uint32_t)strlen(alphabet);
@@ -109,6 +114,34 @@ static void random_text(const char *alphabet, char *out, size_t n)
 	for (size_t i = 0; i < n; i++)
 		out[i] = alphabet[randombytes_uniform(letters)];
 	out[n] = '\0';
+}
+
+/* Completes an access key id from its head. */
+static void tag_key_id(const struct creds_key *key, char id[KEY_ID_SIZE])
+{
+	unsigned char subkey[CREDS_KEY_SUBKEY_BYTES], tag[crypto_generichash_BYTES_MIN];
+
+	creds_key_derive(key, "job-ids ", subkey);
+	/* Fails for wrong sizes alone. */
+	(void)crypto_generichash(tag, sizeof(tag), (const unsigned char *)id, KEY_ID_HEAD,
+				 subkey, sizeof(subkey));
+	for (size_t i = 0; i < KEY_ID_TAG; i++)
+		id[KEY_ID_HEAD + i] =
+			key_id_alphabet[tag[i] % (sizeof(key_id_alphabet) - 1)];
+	id[KEY_ID_SIZE - 1] = '\0';
+	sodium_memzero(subkey, sizeof(subkey));
+}
+
+bool job_creds_is_key_id(const struct creds_key *key, const char *access_key_id)
+{
+	char id[KEY_ID_SIZE];
+
+	if (strlen(access_key_id) != KEY_ID_SIZE - 1 ||
+	    !str_starts_with(access_key_id, KEY_ID_PREFIX))
+		return false;
+	memcpy(id, access_key_id, sizeof(id));
+	tag_key_id(key, id);
+	return strcmp(id, access_key_id) == 0;
 }
 
 /* [["bucket","key"], ...] */
@@ -149,10 +182,12 @@ void job_creds_seal(const struct creds_key *key, const struct creds_object *inpu
 		    size_t output_count, int64_t expires_ms, struct job_creds *ret)
 {
 	CLEAN(json) struct json_object *scope = json_object_new_object();
-	char id[4 + KEY_ID_TAIL + 1] = "ASIA";
+	char id[KEY_ID_SIZE] = KEY_ID_PREFIX;
 	char secret[SECRET_CHARS + 1];
 
-	random_text("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", id + 4, KEY_ID_TAIL);
+	random_text(key_id_alphabet, id + strlen(KEY_ID_PREFIX),
+		    KEY_ID_HEAD - strlen(KEY_ID_PREFIX));
+	tag_key_id(key, id);
 	random_text("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
 		    secret, SECRET_CHARS);
 	json_put_str(scope, "id", id);

@@ -34,7 +34,7 @@ struct creds_object {
 };
 
 struct job_creds {
-	char *access_key_id; /* "ASIA" and 16 upper-case letters or digits */
+	char *access_key_id; /* "ASIA" and 16 upper-case letters or digits; see below */
 	char *secret_access_key;
 	char *session_token;
 	int64_t expires_ms;
@@ -60,6 +60,10 @@ struct opened_creds {
 int job_creds_open(const struct creds_key *key, const char *session_token,
 		   struct opened_creds *ret, struct mh_err *err) MH_MUST_CHECK;
 void opened_creds_done(struct opened_creds *c);
+
+/* Whether this access key id is one of a job of ours. It says so itself (its tail is a
+ * tag under the key), so that a request with it is known without its token. */
+bool job_creds_is_key_id(const struct creds_key *key, const char *access_key_id);
 
 bool opened_creds_may_read(const struct opened_creds *c, const char *bucket,
 			   const char *key);

@@ -120,6 +120,7 @@ static int start(struct emulator *e, struct mh_err *err)
 	e->pool_started = true;
 	options.front.model = e->model;
 	options.front.writer = e->writer;
+	options.front.creds_key = e->key;
 	options.s3 = e->s3;
 	if (server_start(&options, &e->server, err) != 0)
 		return -1;

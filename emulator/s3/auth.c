@@ -57,7 +57,47 @@ static const char *claimed_token(struct s3_request *r)
 {
 	const char *token = s3_header(r, "x-amz-security-token");
 
-	return token != NULL ? token : s3_param(r, "X-Amz-Security-Token");
+	if (token == NULL)
+		token = s3_param(r, "X-Amz-Security-Token");
+	/* So version 2 writes it. */
+	return token != NULL ? token : s3_param(r, "x-amz-security-token");
+}
+
+/* What stands behind `before` in text, up to one of `ends`; NULL when it does not. */
+static char *part_after(const char *text, const char *before, const char *ends)
+{
+	const char *at = text != NULL ? strstr(text, before) : NULL;
+
+	return at != NULL ? mh_strndup(at + strlen(before),
+				       strcspn(at + strlen(before), ends))
+			  : NULL;
+}
+
+/* The access key id that the request names, by any version of signatures; NULL: none. */
+static char *claimed_key_id(struct s3_request *r)
+{
+	const char *authorization = s3_header(r, MHD_HTTP_HEADER_AUTHORIZATION);
+	char *id = part_after(authorization, "Credential=", "/,");
+
+	if (id == NULL)
+		id = part_after(authorization, "AWS ", ":");
+	if (id == NULL)
+		id = part_after(s3_param(r, "X-Amz-Credential"), "", "/");
+	return id != NULL ? id : mh_strdup(s3_param(r, "AWSAccessKeyId"));
+}
+
+/* A job's key without its token is nobody's: to believe it would hide the mistake of
+ * a worker that forgets the token. */
+static int check_not_half_a_job(struct s3_request *r)
+{
+	CLEAN(free) char *id = claimed_key_id(r);
+
+	if (id == NULL || !job_creds_is_key_id(r->s3->key, id))
+		return 0;
+	return s3_fail_text(r, "InvalidAccessKeyId",
+			    "The AWS Access Key Id you provided does not exist in our "
+			    "records. (It is a job's: its session token must be sent "
+			    "too.)");
 }
 
 /* Signature versions before 4 are known, and refused by their name. */
@@ -245,6 +285,8 @@ int s3_authenticate(struct s3_request *r)
 	 * settings is known to belong to it. */
 	else if (token != NULL && (err.cls != MH_E_NOTFOUND || strict))
 		return s3_fail(r, "InvalidToken");
+	if (!r->by_job && check_not_half_a_job(r) != 0)
+		return -1;
 	return r->by_job || strict ? verify(r) : 0;
 }
 

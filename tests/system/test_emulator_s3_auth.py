@@ -343,6 +343,22 @@ def scope_story(place, emulator, **who):
     equal(fetch(url), (200, b"source of one"))
     equal(fetch(s3.generate_presigned_url("get_object", two.input)), (403, "AccessDenied"))
 
+    # Half of the credentials is nobody's, also by a version of signatures that this server does not verify.
+    raises("InvalidAccessKeyId", one.client(place, emulator, sessionToken=None).get_object, **one.input)
+    version_2 = client(place, "s3", emulator.endpoint, mine["accessKeyId"], mine["secretAccessKey"],
+                       mine["sessionToken"], signature_version="s3")
+    equal(fetch(version_2.generate_presigned_url("get_object", two.input)), (400, "InvalidRequest"))
+    raises("InvalidRequest", version_2.get_object, **two.input)
+    half_2 = client(place, "s3", emulator.endpoint, mine["accessKeyId"], mine["secretAccessKey"],
+                    signature_version="s3")
+    equal(fetch(half_2.generate_presigned_url("get_object", two.input)), (403, "InvalidAccessKeyId"))
+    raises("InvalidAccessKeyId", half_2.get_object, **two.input)
+
+    # They are no key to the API.
+    for token in (mine["sessionToken"], None):
+        raises("AccessDeniedException", client(place, "codepipeline", emulator.endpoint, mine["accessKeyId"],
+                                               mine["secretAccessKey"], token).list_pipelines)
+
 
 @story
 def a_jobs_credentials_open_its_artifacts_and_nothing_else():

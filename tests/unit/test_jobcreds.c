@@ -132,6 +132,26 @@ static void two_seals_share_nothing(void **state)
 	job_creds_done(&b);
 }
 
+static void key_id_is_known_as_a_jobs_by_its_tag(void **state)
+{
+	static const char *const others[] = { "", "ASIA", "AKIAIOSFODNN7EXAMPLE",
+					      "ASIAIOSFODNN7EXAMPLE",
+					      "ASIAIOSFODNN7EXAMPLES" };
+	struct fixture *f = *state;
+	struct job_creds c;
+
+	for (int i = 0; i < 100; i++) {
+		seal(f, &c);
+		assert_true(job_creds_is_key_id(f->key, c.access_key_id));
+		assert_false(job_creds_is_key_id(NULL, c.access_key_id));
+		c.access_key_id[10] = c.access_key_id[10] == 'A' ? 'B' : 'A';
+		assert_false(job_creds_is_key_id(f->key, c.access_key_id));
+		job_creds_done(&c);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		assert_false(job_creds_is_key_id(f->key, others[i]));
+}
+
 static void foreign_token_is_not_found(void **state)
 {
 	static const char *const rows[] = {
@@ -226,6 +246,7 @@ int main(void)
 		ROW(token_opens_its_own_objects_alone),
 		ROW(job_without_artifacts_may_do_nothing),
 		ROW(two_seals_share_nothing),
+		ROW(key_id_is_known_as_a_jobs_by_its_tag),
 		ROW(foreign_token_is_not_found),
 		ROW(damaged_token_is_refused_wherever_it_is_damaged),
 		ROW(token_survives_a_restart_and_dies_with_its_key),
