@@ -11,6 +11,7 @@ int api_fail(struct api_error *err, const char *code, const char *fmt, ...)
 	int n;
 
 	err->status = 400;
+	err->cause = MH_OK;
 	(void)snprintf(err->code, sizeof(err->code), "%s", code);
 	va_start(ap, fmt);
 	n = vsnprintf(err->message, sizeof(err->message), fmt, ap);
@@ -27,6 +28,7 @@ int api_fail_internal(struct api_error *err, const struct mh_err *cause)
 {
 	(void)api_fail(err, "InternalFailure", "%s", cause->text); /* -1 below */
 	err->status = 500;
+	err->cause = cause->cls;
 	return -1;
 }
 

@@ -21,6 +21,7 @@ struct creds_key;
 /* An error as the API tells it: code, HTTP status, message. */
 struct api_error {
 	int status; /* 400 for every modelled exception (semantics A7) */
+	enum mh_err_class cause; /* of InternalFailure; else MH_OK */
 	char code[80];
 	char message[4096];
 };

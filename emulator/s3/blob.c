@@ -3,10 +3,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include <sodium.h>
 
@@ -14,11 +14,13 @@
 #include "lib/base/fsio.h"
 #include "lib/base/str.h"
 
-#define SHARD_SIZE  3 /* two digits */
-#define PATH_SIZE   (SHARD_SIZE + BLOB_ID_SIZE)
-#define COPY_BYTES  (256 * 1024)
-#define FLUSH_BYTES (8 * 1024 * 1024)
-#define SWEEP_IDS   256
+#define SHARD_SIZE    3 /* two digits */
+#define PATH_SIZE     (SHARD_SIZE + BLOB_ID_SIZE)
+#define COPY_BYTES    (256 * 1024)
+#define FLUSH_BYTES   (8 * 1024 * 1024)
+#define KERNEL_PIECE  (1 << 20)
+#define RESERVE_BYTES (16ULL << 20)
+#define SWEEP_IDS     256
 
 static bool is_id(const char *s)
 {
@@ -72,8 +74,27 @@ int blob_create(const struct blobs *s, struct blob *ret, struct mh_err *err)
 	return 0;
 }
 
+/* Files leave the database some room: every call needs it, and above all the deletes
+ * that a full disk asks for. */
+static int check_room(const struct blob *b, uint64_t more, struct mh_err *err)
+{
+	struct statvfs fs;
+
+	if (fstatvfs(b->fd, &fs) != 0)
+		return mh_err_sys(err, "cannot see how much space is left");
+	/* A file system without a limit has no blocks to count. */
+	if (fs.f_blocks == 0 || fs.f_frsize == 0 ||
+	    fs.f_bavail >= (RESERVE_BYTES + more) / fs.f_frsize)
+		return 0;
+	return mh_err_set(err, MH_E_FULL,
+			  "less than %d MiB would be left for the database",
+			  (int)(RESERVE_BYTES >> 20));
+}
+
 int blob_write(struct blob *b, const void *data, size_t len, struct mh_err *err)
 {
+	if (check_room(b, len, err) != 0)
+		return -1;
 	if (fs_write_fd(b->fd, data, len, err) != 0)
 		return -1;
 	b->written += (int64_t)len;
@@ -87,27 +108,30 @@ int blob_write(struct blob *b, const void *data, size_t len, struct mh_err *err)
 	return 0;
 }
 
-/* By the kernel, which on some file systems shares the blocks; 0 at the end, -1 where it
- * cannot, with errno. */
-static int64_t copy_in_kernel(struct blob *b, int fd, int64_t max)
+/* By the kernel, which on some file systems shares the blocks, as far as it can. */
+static int copy_in_kernel(struct blob *b, int fd, int64_t max, int64_t *ret_size,
+			  struct mh_err *err)
 {
 	int64_t size = 0;
 
 	while (size < max) {
 		int64_t left = max - size;
-		ssize_t n = copy_file_range(fd, NULL, b->fd, NULL,
-					    left > SSIZE_MAX ? SSIZE_MAX : (size_t)left,
-					    0);
+		size_t piece = left > KERNEL_PIECE ? KERNEL_PIECE : (size_t)left;
+		ssize_t n;
 
+		if (check_room(b, piece, err) != 0)
+			return -1;
+		n = copy_file_range(fd, NULL, b->fd, NULL, piece, 0);
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0)
-			return size > 0 && errno != ENOSPC ? size : -1;
-		if (n == 0)
+		if (n < 0 && errno == ENOSPC)
+			return mh_err_sys(err, "cannot copy an object's file");
+		if (n <= 0)
 			break;
 		size += n;
 	}
-	return size;
+	*ret_size = size;
+	return 0;
 }
 
 static int copy_by_hand(struct blob *b, int fd, int64_t max, struct digests *d,
@@ -142,13 +166,8 @@ int blob_copy_from(struct blob *b, int fd, int64_t max, struct digests *d,
 {
 	int64_t done = 0, rest = 0;
 
-	if (d == NULL) {
-		done = copy_in_kernel(b, fd, max);
-		if (done < 0 && errno == ENOSPC)
-			return mh_err_sys(err, "cannot copy an object's file");
-		if (done < 0)
-			done = 0;
-	}
+	if (d == NULL && copy_in_kernel(b, fd, max, &done, err) != 0)
+		return -1;
 	/* What the kernel did not do; usually there is nothing left. */
 	if (copy_by_hand(b, fd, max - done, d, &rest, err) != 0)
 		return -1;

@@ -130,7 +130,8 @@ int s3_fail_api(struct s3_request *r, const struct api_error *err)
 
 	if (s3_error_find(err->code) != NULL)
 		return s3_fail(r, err->code);
-	(void)mh_err_set(&cause, MH_E_SYS, "%s", err->message); /* told below */
+	(void)mh_err_set(&cause, err->cause == MH_OK ? MH_E_SYS : err->cause, "%s",
+			 err->message); /* told below */
 	return s3_fail_internal(r, &cause);
 }
 
