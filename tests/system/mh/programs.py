@@ -165,10 +165,24 @@ class Place:
             if failed:
                 for line in p.text().splitlines()[-60:]:
                     print(f"# {p.name}: {line}", flush=True)
+        self.end_shims()
         if not os.environ.get("MH_KEEP"):
             shutil.rmtree(self.dir, ignore_errors=True)
         else:
             print(f"# kept: {self.dir}", file=sys.stderr)
+
+    def end_shims(self):
+        """Jobs outlive their agent by design; they do not outlive their story."""
+        for entry in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{entry}/cmdline", "rb") as f:
+                    if not f.read().split(b"\0")[0].endswith(b"millhand-job"):
+                        continue
+                fds = [os.readlink(f"/proc/{entry}/fd/{fd}") for fd in os.listdir(f"/proc/{entry}/fd")]
+                if any(fd.startswith(self.dir + "/") for fd in fds):
+                    os.kill(int(entry), signal.SIGKILL)
+            except OSError:
+                continue  # it is gone, or another user's
 
     def path(self, *parts):
         return os.path.join(self.dir, *parts)
