@@ -13,6 +13,7 @@
 #include "emulator/options.h"
 #include "emulator/server.h"
 #include "emulator/store/store.h"
+#include "emulator/wait.h"
 #include "lib/base/fsio.h"
 #include "lib/base/log.h"
 
@@ -33,6 +34,7 @@ struct emulator {
 	struct store *store;
 	struct builtin_pool *pool;
 	bool pool_started;
+	struct wait_hub *hub;
 	struct writer *writer;
 	struct s3 *s3;
 	struct server *server;
@@ -86,6 +88,8 @@ static int start_writer(struct emulator *e, struct mh_err *err)
 		.next_due = engine_next_due,
 		.wake_builtin = builtin_pool_wake,
 		.wake_arg = e->pool,
+		.wake_workers = wait_hub_wake,
+		.workers_arg = e->hub,
 	};
 
 	return writer_start(&options, &e->writer, err);
@@ -112,6 +116,8 @@ static int start(struct emulator *e, struct mh_err *err)
 	if (e->settings->port_file && unlink(e->settings->port_file) != 0 &&
 	    errno != ENOENT)
 		return mh_err_sys(err, "%s", e->settings->port_file);
+	/* Half of the connections stay for other requests. */
+	e->hub = wait_hub_new((int)(e->settings->max_connections + 1) / 2);
 	if (builtin_pool_new(&e->pool, err) != 0 || start_writer(e, err) != 0 ||
 	    s3_new(e->settings, e->writer, e->key, &e->s3, err) != 0)
 		return -1;
@@ -122,6 +128,7 @@ static int start(struct emulator *e, struct mh_err *err)
 	options.front.writer = e->writer;
 	options.front.creds_key = e->key;
 	options.s3 = e->s3;
+	options.hub = e->hub;
 	if (server_start(&options, &e->server, err) != 0)
 		return -1;
 	return write_port_file(e, err);
@@ -135,6 +142,7 @@ static void stop(struct emulator *e)
 	server_stop(e->server);
 	builtin_pool_stop(e->pool);
 	writer_stop(e->writer);
+	wait_hub_free(e->hub);
 	s3_free(e->s3);
 	store_close(e->store);
 	creds_key_free(e->key);

@@ -67,14 +67,19 @@ static int check_aws(const struct settings_offer *o, struct mh_err *err)
 	return 0;
 }
 
-static int check_as(const struct settings_offer *o, struct mh_err *err)
+bool is_custom_type(const char *type)
 {
-	CLEAN(free) char *text = mh_strdup(o->as);
+	CLEAN(free) char *text = mh_strdup(type);
 	char *part[4];
 
-	if (!split(text, part, ARRAY_LEN(part)) || !is_category(part[0]) ||
-	    strcmp(part[1], "Custom") != 0 || !is_word(part[2], PROVIDER_MAX) ||
-	    !is_word(part[3], VERSION_MAX))
+	return split(text, part, ARRAY_LEN(part)) && is_category(part[0]) &&
+	       strcmp(part[1], "Custom") == 0 && is_word(part[2], PROVIDER_MAX) &&
+	       is_word(part[3], VERSION_MAX);
+}
+
+static int check_as(const struct settings_offer *o, struct mh_err *err)
+{
+	if (!is_custom_type(o->as))
 		return mh_err_set(err, MH_E_CONFIG,
 				  "offer: as = \"%s\" is no custom action type: write it "
 				  "like Build/Custom/CodeBuild/1",

@@ -83,3 +83,12 @@ void ids_init_seeded(struct ids *ids, uint64_t seed)
 {
 	*ids = (struct ids){ .uuid = seeded_uuid, .name = seeded_name, .seed = seed };
 }
+
+uint64_t op_work_bit(const char *type)
+{
+	uint64_t hash = 14695981039346656037U; /* FNV-1a */
+
+	for (; *type; type++)
+		hash = (hash ^ (unsigned char)*type) * 1099511628211U;
+	return UINT64_C(1) << (hash >> 58);
+}

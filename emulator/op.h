@@ -52,7 +52,13 @@ struct op_ctx {
 	const char *caller_arn; /* of the request's access key; "" for the engine's own
 				   calls */
 	bool wake_builtin; /* set: after the commit, built-in workers look for work */
+	uint64_t new_work; /* op_work_bit()s: after the commit, whoever waits for jobs of
+			      these types looks */
 };
+
+/* The bit that stands for a type ("Build/Custom/Make/1"). Some share one: who waits for
+ * the other looks in vain. */
+uint64_t op_work_bit(const char *type);
 
 struct op {
 	const char *name; /* as in the service model */

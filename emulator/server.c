@@ -140,51 +140,157 @@ static enum MHD_Result serve_api(struct request *r, struct MHD_Connection *conne
 	return rc;
 }
 
-/* Gathers what a signature covers. */
+/* What a signature covers. */
+struct gathered {
+	char *path;
+	struct uri_query query;
+	struct signed_headers headers;
+	struct sigv4_request request; /* borrows from the above */
+};
+
+static void clean_gathered(struct gathered *g)
+{
+	free(g->path);
+	uri_query_done(&g->query);
+}
+
+static int gather(const struct request *r, struct MHD_Connection *connection,
+		  const char *method, struct gathered *g, struct api_error *err)
+{
+	const char *query = strchr(r->target, '?');
+	struct mh_err why = MH_ERR_INIT;
+
+	g->path = mh_strndup(r->target, strcspn(r->target, "?"));
+	(void)MHD_get_connection_values(connection, MHD_HEADER_KIND, take_header,
+					&g->headers); /* it counts for itself */
+	if (g->headers.too_many ||
+	    uri_query_parse(query ? query + 1 : NULL, &g->query, &why) != 0)
+		return api_fail(err, "MalformedHttpRequestException", "%s",
+				g->headers.too_many ? "The request has too many headers."
+						    : why.text);
+	g->request = (struct sigv4_request){ .method = method,
+					     .path = g->path,
+					     .query = &g->query,
+					     .headers = g->headers.items,
+					     .header_count = g->headers.count,
+					     .keys = r->server->keys };
+	return 0;
+}
+
 static enum MHD_Result finish_api(struct request *r, struct MHD_Connection *connection,
 				  const char *method)
 {
-	CLEAN(free) char *path = mh_strndup(r->target, strcspn(r->target, "?"));
-	const char *query = strchr(r->target, '?');
-	CLEAN(uri_query) struct uri_query pairs = { 0 };
-	CLEAN(free) struct signed_headers *headers = mh_alloc(sizeof(*headers));
+	CLEAN(gathered) struct gathered g = { 0 };
 	struct api_error err = { 0 };
-	struct mh_err why = MH_ERR_INIT;
-	struct sigv4_request signed_request = { .method = method,
-						.path = path,
-						.query = &pairs,
-						.headers = headers->items,
-						.keys = r->server->keys };
 
-	(void)MHD_get_connection_values(connection, MHD_HEADER_KIND, take_header,
-					headers); /* it counts for itself */
-	signed_request.header_count = headers->count;
-	if (headers->too_many ||
-	    uri_query_parse(query ? query + 1 : NULL, &pairs, &why) != 0) {
-		(void)api_fail(&err, "MalformedHttpRequestException", "%s",
-			       headers->too_many ? "The request has too many headers."
-						 : why.text);
+	if (gather(r, connection, method, &g, &err) != 0)
 		return send_error(r, connection, &err);
-	}
-	return serve_api(r, connection, &signed_request);
+	return serve_api(r, connection, &g.request);
 }
 
 /* ---- our own paths ---- */
 
+/* MHD would count the wait as idleness, and close the connection at its end. */
+static void allow_idle(const struct request *r, struct MHD_Connection *connection,
+		       bool allow)
+{
+	int64_t ms = r->server->o.front.settings->idle_timeout_ms;
+
+	(void)MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT,
+					allow ? 0U : (unsigned)(ms / 1000)); /* known */
+}
+
+static int wait_here(const struct request *r, struct MHD_Connection *connection,
+		     const struct uri_query *query, struct json_object **ret,
+		     struct api_error *err)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+		connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	const struct wait_request request = { .types = uri_query_get(query, "types"),
+					      .seconds = uri_query_get(query, "seconds"),
+					      .client_fd = info ? info->connect_fd : -1 };
+	int rc;
+
+	allow_idle(r, connection, true);
+	rc = wait_for_work(r->server->o.hub, r->server->o.front.writer, &request, ret,
+			   err);
+	allow_idle(r, connection, false);
+	return rc;
+}
+
+/* Signed as every request to the API, when signatures are asked for. */
+static enum MHD_Result answer_wait(const struct request *r,
+				   struct MHD_Connection *connection, const char *method)
+{
+	const struct front *front = &r->server->o.front;
+	CLEAN(gathered) struct gathered g = { 0 };
+	CLEAN(json) struct json_object *answer = json_object_new_object();
+	struct json_object *types = NULL;
+	char hash[SIGV4_HASH_HEX_SIZE], arn[AUTH_ARN_SIZE];
+	struct api_error err = { 0 };
+
+	if (gather(r, connection, method, &g, &err) != 0)
+		return send_error(r, connection, &err);
+	sigv4_hash_hex("", 0, hash);
+	g.request.payload_hash = hash;
+	if (auth_check(front->settings, front->creds_key, &g.request, clock_wall_ms(),
+		       arn, &err) != 0 ||
+	    wait_here(r, connection, &g.query, &types, &err) != 0)
+		return send_error(r, connection, &err);
+	json_put_obj(answer, "types", types);
+	return send_text(r, connection, 200, "application/json",
+			 mh_strdup(json_text(answer)), NULL);
+}
+
+static enum MHD_Result answer_health(const struct request *r,
+				     struct MHD_Connection *connection,
+				     const char *method)
+{
+	(void)method;
+	return send_text(r, connection, 200, "application/json",
+			 mh_strdup("{\"status\":\"ok\"}"), NULL);
+}
+
+static const struct own_path {
+	const char *path;
+	bool query; /* may follow */
+	bool head; /* HEAD is answered too */
+	enum MHD_Result (*answer)(const struct request *r,
+				  struct MHD_Connection *connection, const char *method);
+} own_paths[] = {
+	{ "/_millhand/health", false, true, answer_health },
+	{ "/_millhand/wait", true, false, answer_wait },
+};
+
+static const struct own_path *find_own(const char *target)
+{
+	size_t len = strcspn(target, "?");
+
+	for (size_t i = 0; i < ARRAY_LEN(own_paths); i++) {
+		const struct own_path *p = &own_paths[i];
+
+		if (strlen(p->path) == len && strncmp(p->path, target, len) == 0 &&
+		    (p->query || target[len] == '\0'))
+			return p;
+	}
+	return NULL;
+}
+
 static enum MHD_Result finish_own(const struct request *r,
 				  struct MHD_Connection *connection, const char *method)
 {
+	const struct own_path *path = find_own(r->target);
 	struct api_error err = { 0 };
 
-	if (strcmp(r->target, "/_millhand/health") != 0) {
+	if (!path) {
 		(void)api_fail(&err, "NotFound", "There is nothing at this path.");
 		err.status = 404;
-	} else if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
+	} else if (strcmp(method, "GET") != 0 &&
+		   !(path->head && strcmp(method, "HEAD") == 0)) {
 		(void)api_fail(&err, "MethodNotAllowed", "Send GET.");
 		err.status = 405;
 	} else {
-		return send_text(r, connection, 200, "application/json",
-				 mh_strdup("{\"status\":\"ok\"}"), NULL);
+		return path->answer(r, connection, method);
 	}
 	return send_error(r, connection, &err);
 }
@@ -413,6 +519,7 @@ void server_stop(struct server *s)
 		return;
 	(void)MHD_quiesce_daemon(
 		s->daemon); /* gives the socket back: listen_fd, closed below */
+	wait_hub_stop(s->o.hub);
 	wait_until_idle(s);
 	MHD_stop_daemon(s->daemon);
 	server_free(s);

@@ -12,12 +12,14 @@
 
 #include "emulator/front.h"
 #include "emulator/s3/s3.h"
+#include "emulator/wait.h"
 
 struct server;
 
 struct server_options {
 	struct front front;
 	struct s3 *s3; /* borrowed */
+	struct wait_hub *hub; /* borrowed; server_stop() ends what waits there */
 };
 
 /* SYS when the address cannot be had; the text names it. */

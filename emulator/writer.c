@@ -59,6 +59,18 @@ static struct op_ctx make_ctx(struct writer *w, const char *caller_arn)
 
 /* ---- one batch ---- */
 
+/* What is to be done once the batch is committed. */
+struct news {
+	bool builtin;
+	uint64_t workers;
+};
+
+static void note(struct news *news, const struct op_ctx *ctx)
+{
+	news->builtin |= ctx->wake_builtin;
+	news->workers |= ctx->new_work;
+}
+
 /* An error that made SQLite give up the whole transaction leaves the rest of the batch
  * without one: each statement would then commit by itself. Nothing more is run. */
 static int begin_savepoint(struct writer *w, struct api_error *err)
@@ -88,7 +100,7 @@ static int end_savepoint(struct writer *w, int rc, struct api_error *err)
 	return 0;
 }
 
-static int run_call(struct writer *w, struct call *c, bool *wake)
+static int run_call(struct writer *w, struct call *c, struct news *news)
 {
 	struct op_ctx ctx = make_ctx(w, c->caller_arn);
 	int rc;
@@ -96,7 +108,8 @@ static int run_call(struct writer *w, struct call *c, bool *wake)
 	if (begin_savepoint(w, c->err) != 0)
 		return -1;
 	rc = end_savepoint(w, c->fn(&ctx, c->arg, c->err), c->err);
-	*wake |= rc == 0 && ctx.wake_builtin;
+	if (rc == 0)
+		note(news, &ctx);
 	return rc;
 }
 
@@ -115,7 +128,7 @@ static void timers_rest(struct writer *w, const struct api_error *err)
 }
 
 /* One timer row, in a savepoint of its own; whether there was one. */
-static bool fire_one(struct writer *w, bool *wake)
+static bool fire_one(struct writer *w, struct news *news)
 {
 	struct op_ctx ctx = make_ctx(w, NULL);
 	struct api_error err = { 0 };
@@ -128,31 +141,32 @@ static bool fire_one(struct writer *w, bool *wake)
 		timers_rest(w, &err);
 		return false;
 	}
-	*wake |= ctx.wake_builtin;
+	note(news, &ctx);
 	if (fired)
 		w->timer_backoff_ms = 0;
 	return fired;
 }
 
-static void fire_timers(struct writer *w, bool *wake)
+static void fire_timers(struct writer *w, struct news *news)
 {
 	if (!w->o.fire_due || clock_wall_ms() < w->timer_retry_ms ||
 	    !store_in_transaction(w->o.store))
 		return;
-	for (int n = 0; n < TIMERS_PER_BATCH && fire_one(w, wake); n++)
+	for (int n = 0; n < TIMERS_PER_BATCH && fire_one(w, news); n++)
 		;
 }
 
-static int run_all(struct writer *w, struct call *batch, bool *wake, struct mh_err *err)
+static int run_all(struct writer *w, struct call *batch, struct news *news,
+		   struct mh_err *err)
 {
 	if (store_begin(w->o.store, err) != 0)
 		return -1;
 	/* What was due before a call came is done before it (an expired acknowledgement
 	 * before the poll that asks for its job), and what the calls made due, after. */
-	fire_timers(w, wake);
+	fire_timers(w, news);
 	for (struct call *c = batch; c; c = c->next)
-		c->result = run_call(w, c, wake);
-	fire_timers(w, wake);
+		c->result = run_call(w, c, news);
+	fire_timers(w, news);
 	if (!store_in_transaction(w->o.store))
 		return mh_err_set(err, MH_E_SYS, "the database gave up the transaction");
 	FAULT_POINT("writer.before_commit");
@@ -165,9 +179,9 @@ static int run_all(struct writer *w, struct call *batch, bool *wake, struct mh_e
 static void run_batch(struct writer *w, struct call *batch)
 {
 	struct mh_err err = MH_ERR_INIT;
-	bool wake = false;
+	struct news news = { 0 };
 
-	if (run_all(w, batch, &wake, &err) != 0) {
+	if (run_all(w, batch, &news, &err) != 0) {
 		store_rollback(w->o.store);
 		log_event(LOG_LEVEL_ERROR, "store.commit_failed",
 			  "nothing of this batch was kept, its callers are told so",
@@ -178,8 +192,10 @@ static void run_batch(struct writer *w, struct call *batch)
 		w->timer_retry_ms = clock_wall_ms() + TIMER_BACKOFF_MS;
 		return;
 	}
-	if (wake && w->o.wake_builtin)
+	if (news.builtin && w->o.wake_builtin)
 		w->o.wake_builtin(w->o.wake_arg);
+	if (news.workers && w->o.wake_workers)
+		w->o.wake_workers(w->o.workers_arg, news.workers);
 }
 
 /* ---- the thread ---- */

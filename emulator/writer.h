@@ -32,6 +32,9 @@ struct writer_options {
 	/* Called after a commit that set wake_builtin. */
 	void (*wake_builtin)(void *arg);
 	void *wake_arg;
+	/* Called after a commit of which some call set new_work (wait_hub_wake). */
+	void (*wake_workers)(void *arg, uint64_t types);
+	void *workers_arg;
 };
 
 int writer_start(const struct writer_options *options, struct writer **ret,

@@ -36,6 +36,10 @@ int engine_transition_enabled(struct op_ctx *ctx, const char *pipeline, const ch
  * nothing when there are none. */
 int engine_poll(struct op_ctx *ctx, const char *type, const char *query_value,
 		int64_t limit, struct job_list *ret, struct api_error *err) MH_MUST_CHECK;
+/* From when on a poll for the type has a job (of whatever queryable value), by what is
+ * known now: a time that may be over; -1: none. */
+int engine_next_visible(struct op_ctx *ctx, const char *type, int64_t *ret_ms,
+			struct api_error *err) MH_MUST_CHECK;
 /* InvalidNonceException, JobNotFoundException. */
 int engine_acknowledge(struct op_ctx *ctx, const char *job_id, const char *nonce,
 		       enum job_state *ret_state, struct api_error *err) MH_MUST_CHECK;

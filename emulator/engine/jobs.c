@@ -28,6 +28,8 @@ int job_create(struct op_ctx *ctx, int64_t action, enum job_executor executor,
 	};
 
 	ctx->ids->uuid(ctx->ids, j.id);
+	if (executor == EXECUTOR_WORKER)
+		ctx->new_work |= op_work_bit(type);
 	return jobs_insert(ctx->store, &j, err);
 }
 
@@ -77,6 +79,16 @@ int engine_poll(struct op_ctx *ctx, const char *type, const char *query_value,
 	*ret = list;
 	list = (struct job_list){ 0 };
 	return 0;
+}
+
+int engine_next_visible(struct op_ctx *ctx, const char *type, int64_t *ret_ms,
+			struct api_error *err)
+{
+	struct mh_err e = MH_ERR_INIT;
+
+	return jobs_next_visible(ctx->store, type, ret_ms, &e) == 0
+		       ? 0
+		       : api_fail_internal(err, &e);
 }
 
 int engine_job_find(struct op_ctx *ctx, const char *job_id, struct job *ret,

@@ -164,6 +164,24 @@ int jobs_visible(struct store *s, const char *type, const char *query_value,
 	return 0;
 }
 
+int jobs_next_visible(struct store *s, const char *type, int64_t *ret_ms,
+		      struct mh_err *err)
+{
+	CLEAN(stmt) struct stmt q;
+	int rc;
+
+	store_query(s, &q,
+		    "SELECT visible_ms FROM jobs WHERE executor = 'worker' AND type = ?"
+		    " AND state IN ('Created', 'Queued', 'Dispatched')"
+		    " ORDER BY visible_ms LIMIT 1",
+		    "s", type);
+	rc = stmt_next(&q, err);
+	if (rc < 0)
+		return -1;
+	*ret_ms = rc == 1 ? stmt_i64(&q, 0) : -1;
+	return 0;
+}
+
 int jobs_unclaimed(struct store *s, const char *epoch, int64_t now_ms, struct job *ret,
 		   bool *ret_found, struct mh_err *err)
 {

@@ -60,6 +60,9 @@ int jobs_open_of(struct store *s, int64_t action, struct job *ret, bool *ret_fou
 int jobs_visible(struct store *s, const char *type, const char *query_value,
 		 int64_t now_ms, int64_t limit, struct job_list *ret,
 		 struct mh_err *err) MH_MUST_CHECK;
+/* When the first of a type's waiting jobs is visible; -1: none waits. */
+int jobs_next_visible(struct store *s, const char *type, int64_t *ret_ms,
+		      struct mh_err *err) MH_MUST_CHECK;
 /* The oldest built-in job that nobody of this epoch has taken. */
 int jobs_unclaimed(struct store *s, const char *epoch, int64_t now_ms, struct job *ret,
 		   bool *ret_found, struct mh_err *err) MH_MUST_CHECK;

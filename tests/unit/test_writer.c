@@ -18,6 +18,7 @@ struct fixture {
 	struct store *store;
 	struct writer *writer;
 	int wakes;
+	uint64_t work; /* told to whoever waits */
 };
 
 /* ---- timers of the test: rows of `due`, a negative n fails ---- */
@@ -76,6 +77,11 @@ static void test_wake(void *arg)
 	__atomic_add_fetch(wakes, 1, __ATOMIC_SEQ_CST);
 }
 
+static void test_wake_workers(void *arg, uint64_t types)
+{
+	__atomic_or_fetch((uint64_t *)arg, types, __ATOMIC_SEQ_CST);
+}
+
 static int setup(void **state)
 {
 	struct fixture *f = mh_alloc(sizeof(*f));
@@ -84,7 +90,9 @@ static int setup(void **state)
 				    .fire_due = test_fire,
 				    .next_due = test_next_due,
 				    .wake_builtin = test_wake,
-				    .wake_arg = &f->wakes };
+				    .wake_arg = &f->wakes,
+				    .wake_workers = test_wake_workers,
+				    .workers_arg = &f->work };
 
 	assert_ok(store_open(":memory:", &f->store, &err), &err);
 	assert_ok(store_exec(f->store, NULL, &err,
@@ -262,6 +270,44 @@ static void failed_commit_is_told_to_its_callers(void **state)
 	assert_int_equal(sum(f), 2);
 }
 
+struct new_job {
+	const char *type;
+	bool fails, breaks_commit;
+};
+
+static int make_job(struct op_ctx *ctx, void *arg, struct api_error *err)
+{
+	const struct new_job *j = arg;
+
+	ctx->new_work |= op_work_bit(j->type);
+	if (j->breaks_commit)
+		return break_commit(ctx, NULL, err);
+	return j->fails ? api_fail(err, "Broken", "after all not") : 0;
+}
+
+static void work_is_told_of_after_a_commit_that_went_well_alone(void **state)
+{
+	struct fixture *f = *state;
+	struct api_error err = { 0 };
+	struct new_job jobs[] = {
+		{ .type = "Build/Custom/A/1", .fails = true },
+		{ .type = "Build/Custom/B/1", .breaks_commit = true },
+		{ .type = "Build/Custom/C/1" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(jobs); i++) {
+		bool good = !jobs[i].fails && !jobs[i].breaks_commit;
+
+		assert_int_equal(writer_call(f->writer, make_job, &jobs[i], NULL, &err),
+				 good ? 0 : -1);
+	}
+	/* Told before the call was answered; A's and B's bits are others. */
+	assert_true(__atomic_load_n(&f->work, __ATOMIC_SEQ_CST) ==
+		    op_work_bit("Build/Custom/C/1"));
+	assert_true(op_work_bit("Build/Custom/A/1") != op_work_bit("Build/Custom/C/1"));
+	assert_true(op_work_bit("Build/Custom/B/1") != op_work_bit("Build/Custom/C/1"));
+}
+
 static void lost_transaction_fails_the_call_that_claims_success(void **state)
 {
 	struct fixture *f = *state;
@@ -435,6 +481,9 @@ int main(void)
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(failed_commit_is_told_to_its_callers,
 						setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			work_is_told_of_after_a_commit_that_went_well_alone, setup,
+			teardown),
 		cmocka_unit_test_setup_teardown(
 			lost_transaction_fails_the_call_that_claims_success, setup,
 			teardown),

@@ -1,0 +1,331 @@
+#!/usr/bin/python3
+"""GET /_millhand/wait: workers sleep at the endpoint until there is work, and start within milliseconds."""
+import http.client
+import json
+import os
+import statistics
+import sys
+import threading
+import time
+from urllib.parse import quote
+
+import botocore.auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from mh.programs import Place, conf_value, wait_for  # noqa: E402
+from mh.tap import check, equal, run, story  # noqa: E402
+
+ROLE = "arn:aws:iam::000000000000:role/r"
+SOURCE, BUILD = "Source/Custom/Hand/1", "Build/Custom/Hand/1"
+
+
+def type_id(text):
+    return dict(zip(("category", "owner", "provider", "version"), text.split("/")))
+
+
+class World:
+    """An emulator with a pipeline of two custom actions; each start makes a job of SOURCE."""
+
+    def __init__(self, place, *options):
+        self.emulator = place.emulator(*options)
+        self.cp = self.emulator.client("codepipeline")
+        for text in (SOURCE, BUILD):
+            self.cp.create_custom_action_type(
+                category=type_id(text)["category"], provider="Hand", version="1",
+                inputArtifactDetails={"minimumCount": 0, "maximumCount": 1},
+                outputArtifactDetails={"minimumCount": 0, "maximumCount": 1})
+        stages = [{"name": t.split("/")[0], "actions": [{"name": "A", "actionTypeId": type_id(t)}]} for t in (SOURCE, BUILD)]
+        self.cp.create_pipeline(pipeline={"name": "p", "roleArn": ROLE, "stages": stages, "pipelineType": "V2",
+                                          "executionMode": "PARALLEL",
+                                          "artifactStore": {"type": "S3", "location": "artifacts"}})
+        self.take(SOURCE)  # of the execution that comes with the pipeline; nobody finishes it
+        self.own_eventfds = eventfds(self.emulator)
+
+    def start(self):
+        self.cp.start_pipeline_execution(name="p")
+
+    def poll(self, text):
+        return self.cp.poll_for_jobs(actionTypeId=type_id(text))["jobs"]
+
+    def take(self, text):
+        job = self.poll(text)[0]
+        self.cp.acknowledge_job(jobId=job["id"], nonce=job["nonce"])
+        return job["id"]
+
+    def done(self, job, **more):
+        self.cp.put_job_success_result(jobId=job, **more)
+
+    def ask(self, query, method="GET", headers=None, timeout=30):
+        """Status and body."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.emulator.port, timeout=timeout)
+        try:
+            connection.request(method, "/_millhand/wait" + query, headers=headers or {})
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        finally:
+            connection.close()
+
+    def wait(self, *types, seconds=20):
+        """The types that have work, and how long that took."""
+        begun = time.monotonic()
+        status, body = self.ask(f"?types={quote(','.join(types), safe='')}&seconds={seconds}", timeout=seconds + 10)
+        equal(status, 200, f"status of {body}")
+        return body["types"], time.monotonic() - begun
+
+
+class Waiting(threading.Thread):
+    """One wait in a thread of its own; `at` is when its answer came."""
+
+    def __init__(self, world, *types, seconds=20):
+        super().__init__(daemon=True)
+        self.world, self.types, self.seconds = world, types, seconds
+        self.answer = self.at = self.error = None
+        self.start()
+
+    def run(self):
+        try:
+            self.answer = self.world.wait(*self.types, seconds=self.seconds)[0]
+        except Exception as e:  # looked at by the story
+            self.error = e
+        self.at = time.monotonic()
+
+    def end(self, seconds=10):
+        self.join(seconds)
+        check(not self.is_alive(), "the wait ended")
+        if self.error:
+            raise self.error
+        return self.answer
+
+
+def threads_of(program):
+    return len(os.listdir(f"/proc/{program.process.pid}/task"))
+
+
+def eventfds(program):
+    """Each wait has one."""
+    links = []
+    for fd in os.listdir(f"/proc/{program.process.pid}/fd"):
+        try:
+            links.append(os.readlink(f"/proc/{program.process.pid}/fd/{fd}"))
+        except OSError:
+            pass  # closed meanwhile
+    return sum("[eventfd]" in link for link in links)
+
+
+def until_waiting(world, count=1):
+    wait_for(lambda: eventfds(world.emulator) - world.own_eventfds >= count, what=f"{count} waits to begin")
+
+
+# ---- what it answers ----
+
+@story
+def it_answers_at_once_when_there_is_work_and_hands_out_nothing():
+    with Place() as place:
+        w = World(place)
+        w.start()
+        for _ in range(3):
+            types, took = w.wait(SOURCE, BUILD)
+            equal(types, [SOURCE])
+            check(took < 5, f"{took:.1f} s")
+        job = w.poll(SOURCE)[0]
+        equal(job["nonce"], "1", "nothing was handed out before")
+        equal(w.wait(SOURCE, seconds=0)[0], [], "once it is handed out")
+
+
+@story
+def it_answers_nothing_after_the_seconds_and_sleeps_until_then():
+    with Place() as place:
+        w = World(place)
+        before = cpu_ticks(w.emulator)
+        types, took = w.wait(SOURCE, BUILD, seconds=2)
+        equal(types, [])
+        check(1.9 <= took < 8, f"{took:.1f} s")
+        check(cpu_ticks(w.emulator) - before <= 3, "a wait is no work")
+        equal(w.wait(SOURCE, seconds=0)[0], [])
+
+
+def cpu_ticks(program):
+    with open(f"/proc/{program.process.pid}/stat") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+@story
+def it_answers_within_milliseconds_of_a_jobs_appearance():
+    with Place() as place:
+        w = World(place)
+        took = []
+        for _ in range(15):
+            waiting = Waiting(w, BUILD, SOURCE)
+            until_waiting(w)
+            w.start()
+            committed = time.monotonic()
+            equal(waiting.end(), [SOURCE])
+            took.append((waiting.at - committed) * 1000)
+            w.done(w.take(SOURCE))
+            w.done(w.take(BUILD))
+        print(f"# answer after the start's own answer: median {statistics.median(took):.1f} ms, "
+              f"worst {max(took):.1f} ms (below 0: before it)", flush=True)
+        check(statistics.median(took) < 50, f"median {statistics.median(took):.1f} ms")
+
+
+@story
+def it_answers_when_a_job_is_offered_again_because_nobody_acknowledged_it():
+    with Place() as place:
+        w = World(place, "--ack-timeout", "1500ms")
+        w.start()
+        equal(w.poll(SOURCE)[0]["nonce"], "1")
+        types, took = w.wait(SOURCE)
+        equal(types, [SOURCE])
+        check(took < 10, f"{took:.1f} s")
+        equal(w.poll(SOURCE)[0]["nonce"], "2", "it was visible")
+
+
+@story
+def it_answers_when_a_continuation_is_due():
+    with Place() as place:
+        w = World(place, "--continuation-delay", "1500ms")
+        w.start()
+        job = w.take(SOURCE)
+        waiting = Waiting(w, SOURCE)
+        until_waiting(w)
+        w.done(job, continuationToken="more")
+        put = time.monotonic()
+        equal(waiting.end(), [SOURCE])
+        check(1.0 < waiting.at - put < 10, f"{waiting.at - put:.1f} s")
+        equal(w.poll(SOURCE)[0]["data"]["continuationToken"], "more")
+
+
+@story
+def it_answers_for_types_that_are_offered():
+    with Place() as place:
+        with open(place.path("offer.conf"), "w") as f:
+            offers = ({"aws": "Deploy/CodeDeploy/1", "as": "Deploy/Custom/Ship/1"},)
+            f.write(f"offer = {conf_value(offers)};\n")
+        w = World(place, "--config", place.path("offer.conf"))
+        pipeline = w.cp.get_pipeline(name="p")["pipeline"]
+        pipeline["stages"][0]["actions"][0]["outputArtifacts"] = [{"name": "Code"}]
+        pipeline["stages"][1]["actions"] = [{
+            "name": "D", "actionTypeId": type_id("Deploy/AWS/CodeDeploy/1"), "inputArtifacts": [{"name": "Code"}],
+            "configuration": {"ApplicationName": "a", "DeploymentGroupName": "g"}}]
+        w.cp.update_pipeline(pipeline=pipeline)
+        w.start()
+        waiting = Waiting(w, "Deploy/Custom/Ship/1")
+        until_waiting(w)
+        w.done(w.take(SOURCE))
+        equal(waiting.end(), ["Deploy/Custom/Ship/1"])
+
+
+@story
+def everybody_who_waits_is_woken():
+    with Place() as place:
+        w = World(place)
+        waits = [Waiting(w, SOURCE) for _ in range(40)] + [Waiting(w, BUILD, seconds=3)]
+        until_waiting(w, len(waits))
+        w.start()
+        for waiting in waits[:-1]:
+            equal(waiting.end(), [SOURCE])
+        equal(waits[-1].end(), [])
+        wait_for(lambda: threads_of(w.emulator) < 12, what="their threads to end")
+
+
+# ---- what it refuses ----
+
+@story
+def wrong_questions_are_refused_in_words():
+    with Place() as place:
+        w = World(place)
+        many = ",".join(f"Build/Custom/P{i}/1" for i in range(65))
+        for query, code, part in (("", "ValidationException", "types"), ("?types=", "ValidationException", "types"),
+                                  ("?types=Make", "ValidationException", "Build/Custom/Make/1"),
+                                  ("?types=Build/AWS/CodeBuild/1", "ValidationException", "types"),
+                                  ("?types=Build/Custom/Make/1,", "ValidationException", "types"),
+                                  ("?types=Build/Custom/M%00/1", "MalformedHttpRequestException", "NUL"),
+                                  (f"?types={many}", "ValidationException", "64"),
+                                  (f"?types={SOURCE}&seconds=61", "ValidationException", "seconds"),
+                                  (f"?types={SOURCE}&seconds=-1", "ValidationException", "seconds"),
+                                  (f"?types={SOURCE}&seconds=soon", "ValidationException", "seconds")):
+            status, body = w.ask(query)
+            equal((status, body["__type"]), (400, code), query)
+            check(part in body["message"], f"{query}: {body['message']}")
+        equal(w.ask(f"?types={SOURCE}", "POST")[0], 405)
+        types, _ = w.wait(*[f"Build/Custom/P{i}/1" for i in range(64)], seconds=0)
+        equal(types, [], "64 types, known or not")
+
+
+@story
+def as_many_as_half_of_the_connections_may_wait():
+    with Place() as place:
+        w = World(place, "--max-connections", "9")
+        waits = [Waiting(w, BUILD) for _ in range(5)]
+        until_waiting(w, 5)
+        status, body = w.ask(f"?types={BUILD}&seconds=20")
+        equal((status, body["__type"]), (503, "ServiceUnavailable"))
+        w.start()
+        w.done(w.take(SOURCE))
+        for waiting in waits:
+            equal(waiting.end(), [BUILD])
+
+
+@story
+def a_client_that_goes_away_leaves_its_place():
+    with Place() as place:
+        w = World(place, "--max-connections", "12")
+        gone = []
+        for _ in range(6):
+            connection = http.client.HTTPConnection("127.0.0.1", w.emulator.port, timeout=30)
+            connection.request("GET", f"/_millhand/wait?types={BUILD}&seconds=60")
+            gone.append(connection)
+        until_waiting(w, 6)
+        equal(w.ask(f"?types={BUILD}&seconds=0")[0], 503, "no place is left")
+        for connection in gone:
+            connection.close()
+        wait_for(lambda: eventfds(w.emulator) == w.own_eventfds, 10, "their waits to end")
+        equal(w.ask(f"?types={BUILD}&seconds=0")[0], 200, "there is place again")
+
+
+@story
+def a_wait_is_not_idleness():
+    with Place() as place:
+        w = World(place, "--idle-timeout", "1s")
+        types, took = w.wait(BUILD, seconds=3)
+        equal(types, [])
+        check(2.9 <= took < 9, f"{took:.1f} s")
+
+
+@story
+def with_keys_a_wait_must_be_signed():
+    with Place() as place:
+        with open(place.path("keys.conf"), "w") as f:
+            f.write('keys = ( { access_key_id = "test"; secret_access_key = "testsecret"; } );\n')
+        w = World(place, "--config", place.path("keys.conf"))
+
+        def signed(secret):
+            url = f"http://127.0.0.1:{w.emulator.port}/_millhand/wait?types={quote(SOURCE, safe='')}&seconds=0"
+            request = AWSRequest("GET", url, headers={"Host": f"127.0.0.1:{w.emulator.port}"})
+            botocore.auth.SigV4Auth(Credentials("test", secret), "codepipeline", "us-east-1").add_auth(request)
+            return w.ask(url[url.index("?"):], headers=dict(request.headers))
+
+        equal(signed("testsecret")[0], 200)
+        equal(signed("wrong")[1]["__type"], "InvalidSignatureException")
+        equal(w.ask(f"?types={SOURCE}&seconds=0")[1]["__type"], "MissingAuthenticationTokenException")
+
+
+# ---- stopping ----
+
+@story
+def a_stop_answers_whoever_waits_and_does_not_wait_for_them():
+    with Place() as place:
+        w = World(place)
+        waits = [Waiting(w, BUILD, seconds=60) for _ in range(5)]
+        until_waiting(w, 5)
+        begun = time.monotonic()
+        equal(w.emulator.stop(), 0, "exit code")
+        check(time.monotonic() - begun < 5, f"{time.monotonic() - begun:.1f} s")
+        for waiting in waits:
+            equal(waiting.end(), [])
+
+
+run()
