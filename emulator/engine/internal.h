@@ -1,10 +1,13 @@
+/* clang-format off */
 /*
  * What the engine's files share. How an execution moves:
  *
- *	execution_start ─▶ gate_arrive ─▶ stage_enter ─▶ stage_advance ─▶ action_start
- *	                     ▲   waits          ▲              ▲               │ job,
- *approval, │   inbound        │              │               ▼ timer │      └─ gate_open
- *◀── stage ends ◀── action_succeed, action_fail └──────────── the next stage ──┘
+ *  execution_start -> gate_arrive --> stage_enter --> stage_advance --> action_start
+ *                      ^  | locked or     ^              ^               | job or approval,
+ *                      |  v disabled:     |              |               v and a timer
+ *                      | inbound -> gate_open            +-- action_succeed, action_fail
+ *                      |              ^                       | nothing left
+ *                      +--------------+-- end of the stage <--+-> end of the execution
  *
  * Nothing is kept in memory between calls: what comes next is always read from the rows,
  * so a restart needs no recovery. Every change of a state passes through changes.c.
@@ -12,6 +15,7 @@
  * These functions fail only when the store does (or the database is broken), hence
  * struct mh_err; what a client may be told is decided in front of them.
  */
+/* clang-format on */
 #ifndef MH_EMULATOR_ENGINE_INTERNAL_H
 #define MH_EMULATOR_ENGINE_INTERNAL_H
 

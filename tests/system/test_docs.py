@@ -101,4 +101,182 @@ def a_manual_page_names_every_option_of_its_program():
             check(f"Fl -{option}" in page, f"{name}.8 does not name --{option}")
 
 
+# ---- the pages ----
+
+def pages():
+    """Every page in Markdown, by its path in the tree."""
+    found = []
+    for top, folders, names in os.walk(SRC):
+        folders[:] = [f for f in folders if not f.startswith((".", "build", "autom4te"))]
+        found += [os.path.relpath(os.path.join(top, n), SRC) for n in names if n.endswith(".md")]
+    return sorted(found)
+
+
+@story
+def links_lead_somewhere():
+    check(len(pages()) > 8, f"pages: {pages()}")
+    for page in pages():
+        for target in re.findall(r"\]\(([^)#]+)", text_of(page)):
+            if not target.startswith("http"):
+                path = os.path.join(SRC, os.path.dirname(page), target)
+                check(os.path.exists(path), f"{page}: {target} is not there")
+
+
+@story
+def the_readme_lists_the_operations_as_they_are():
+    if not os.path.exists(os.path.join(SRC, "emulator", "api", "table.c")):
+        skip("no emulator in this tree")
+    table = dict(re.findall(r'\{ "(\w+)", (\w+) \}', text_of("emulator", "api", "table.c")))
+    equal(len(table), 44, "operations")
+    readme = text_of("README.md")
+    part = readme[readme.index("## What the emulator does today"):]
+    working, rest = part.split("Source actions:", 1)
+    coming = rest[rest.index("Known, and answered"):rest.index("The AWS CLI of some")]
+    done = {name for name, function in table.items() if function != "NULL"}
+    known = set(table)
+    equal(set(re.findall(r"\w+", working)) & known, done, "working operations in README.md")
+    equal(set(re.findall(r"\w+", coming)) & known, known - done, "operations to come in README.md")
+    check(f"{len(done)} of the 44 operations" in text_of("NEWS.md"), "the number in NEWS.md")
+    check(f"{44 - len(done)} of the 44 operations" in text_of("docs", "try-pipelines.md"), "the number in try-pipelines.md")
+
+
+# ---- docs/architecture.md ----
+
+def section(title):
+    """One section of the architecture, without those below it."""
+    text = text_of("docs", "architecture.md")
+    begin = text.index(f"\n{title}\n") + len(title) + 2
+    end = re.compile(r"^#+ ", re.M).search(text, begin)
+    return text[begin:end.start() if end else len(text)]
+
+
+def rows(title):
+    """The cells of the tables of a section, without their heads."""
+    found = []
+    for table in re.findall(r"(?:^\|.*\n)+", section(title), re.M):
+        found += [[c.strip() for c in re.split(r"(?<!\\)\|", line)[1:-1]] for line in table.splitlines()[2:]]
+    return found
+
+
+@story
+def the_map_names_every_source_file_and_no_other():
+    named, folders = set(), set()
+    for files, _ in rows("## The map"):
+        folder = ""
+        for word in re.findall(r"`([^`]+)`", files):
+            if word.endswith("/"):
+                folders.add(word)
+                check(os.path.isdir(os.path.join(SRC, word)), f"the map names {word}")
+                continue
+            if "/" in word:
+                folder = os.path.dirname(word)
+            path = os.path.join(folder, os.path.basename(word))
+            named.add(path)
+            check(any(os.path.exists(os.path.join(SRC, path + end)) for end in (".c", ".h")), f"the map names {path}")
+    for root in ("agent", "emulator", "lib", "plugins", "include"):
+        for top, _, names in os.walk(os.path.join(SRC, root)):
+            for name in names:
+                path, end = os.path.splitext(os.path.relpath(os.path.join(top, name), SRC))
+                known = path in named or any((path + "/").startswith(f) for f in folders)
+                check(end not in (".c", ".h") or known, f"the map does not name {path}")
+
+
+@story
+def the_table_of_a_jobs_life_is_the_codes():
+    code = text_of("agent", "job_table.c")
+    code = code[code.index("static const job_handler table"):].split("\n", 1)[1]
+    table = {}
+    for state, cells in re.findall(r"\[JOB_([A-Z_]+)\] = \{(.*?)\n\t\}", code, re.S):
+        table[state.lower()] = set(e.lower() for e in re.findall(r"\[JOB_EV_([A-Z_]+)\]", cells))
+    equal(len(table), 10, "states with handlers")
+    told = {state: set(re.findall(r"`([a-z_]+)`", events)) - {"in_doubt", "result_timeout"}
+            for state, _, events in rows("### The life of a job")}
+    equal(told, table, "the table in docs/architecture.md")
+    recovered = set(re.findall(r"`([a-z_]+)`", " ".join(r[0] for r in rows("### After a restart"))))
+    equal(recovered, set(table), "states in the table of recovery")
+
+
+@story
+def the_ledgers_columns_are_the_codes():
+    columns = re.findall(r'\{ "(\w+)", "[A-Z]+[A-Z ]*", COL_', text_of("agent", "ledger.c"))
+    check(len(columns) > 20, str(columns))
+    told = re.findall(r"`([a-z_]+)`", " ".join(r[0] for r in rows("### The ledger")))
+    equal(sorted(told), sorted(columns), "columns in docs/architecture.md")
+
+
+def members(text):
+    return set(re.findall(r'"(\w+)":', text))
+
+
+@story
+def the_formats_between_the_processes_are_the_codes():
+    put = r'(?:json_put_\w+|put_strings)\((\w+), "(\w+)"'
+    spec = {key for _, key in re.findall(put, text_of("agent", "spec.c"))} | {"inputs", "outputs"}
+    equal(members(section("### The job spec (fd 3, agent to shim)")) - {"command"}, spec, "the job spec")
+    result = {key for _, key in re.findall(put, text_of("agent", "job", "result_json.c"))}
+    finish = {key for _, key in re.findall(put, text_of("agent", "job", "shim_finish.c"))}
+    packed = {key for _, key in re.findall(put, text_of("agent", "job", "shim.c"))} - {"step"}
+    equal(members(section("### result.json (shim to agent)")), result | finish | packed, "result.json")
+    told = set(re.findall(r'"m":"(\w+)"', section("### Messages")))
+    code = "".join(text_of("agent", "job", f"{n}.c") for n in ("shim", "shim_handler", "shim_loop", "handler", "host"))
+    sent = set(re.findall(r'wire_new\("(\w+)"\)|"m", "(\w+)"', code))
+    sent = {a or b for a, b in sent} | set(re.findall(r'strcmp\(m, "(\w+)"\)', code))
+    equal(told, sent, "messages")
+
+
+@story
+def the_emulators_tables_are_the_codes():
+    store = os.path.join(SRC, "emulator", "store")
+    if not os.path.isdir(store):
+        skip("no emulator in this tree")
+    tables = set()
+    for name in os.listdir(store):
+        if name.endswith(".c"):
+            tables |= set(re.findall(r'CREATE TABLE (\w+)', text_of("emulator", "store", name)))
+    told = [t.strip() for row in rows("### The engine") for t in row[0].split(",")]
+    equal(sorted(told), sorted(tables), "tables in docs/architecture.md")
+
+
+@story
+def the_programs_link_what_the_table_says():
+    lean = {"c", "m", "dl", "pthread", "gcc_s", "asan", "ubsan"}
+    for name, *_, links in rows("## Programs"):
+        program = {"millhand-agent": AGENT, "millhand-job, the shim": JOB, "millhand-archive": ARCHIVE,
+                   "millhand-emulator": EMULATOR}.get(name)
+        if not program or not os.path.exists(program):
+            continue
+        told = {w.strip() for w in links.split(",")}
+        told = {w[3:] if w.startswith("lib") else w for w in told}
+        dynamic = subprocess.run(["readelf", "-dW", program], capture_output=True, text=True, check=True,
+                                 env=dict(os.environ, LC_ALL="C")).stdout
+        needed = set(re.findall(r"NEEDED.*\[lib([\w-]+?)\.so", dynamic)) - lean
+        equal(told, needed, name)
+
+
+@story
+def what_the_pages_call_a_test_is_one():
+    tests = os.path.join(SRC, "tests")
+    names = {n for _, _, found in os.walk(tests) for n in found}
+    for page in ("docs/architecture.md", "CONTRIBUTING.md"):
+        for name in re.findall(r"`(?:[\w/]*/)?(test_\w+\.(?:py|c))", text_of(page)):
+            check(name in names, f"{page} names {name}")
+
+
+# ---- headers ----
+
+@story
+def every_header_compiles_alone():
+    compiler = shutil.which("cc") or skip("no cc")
+    flags = ["-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-x", "c", "-I", SRC, "-I", BUILD]
+    for library in ("json-c", "libcurl", "libuv", "sqlite3", "libsodium", "libmicrohttpd", "libarchive", "expat"):
+        found = subprocess.run(["pkg-config", "--cflags", library], capture_output=True, text=True)
+        flags += found.stdout.split() if found.returncode == 0 else []
+    roots = ["lib", "agent", "include"] + (["emulator"] if HAS_EMULATOR else [])
+    headers = sorted(os.path.join(top, n) for root in roots for top, _, names in os.walk(os.path.join(SRC, root))
+                     for n in names if n.endswith(".h"))
+    check(len(headers) > 50, f"{len(headers)} headers")
+    told = subprocess.run([compiler] + flags + ["-Wno-pragma-once-outside-header"] + headers, capture_output=True, text=True)
+    equal((told.returncode, told.stderr), (0, ""), "headers that do not compile alone")
+
+
 run()
