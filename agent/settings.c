@@ -453,7 +453,8 @@ int settings_read(const char *path, const char *text, struct settings *ret,
 {
 	if (conf_read(path, text, settings_keys, ret, err) != 0)
 		return -1;
-	if (settings_complete(ret, err) != 0 || settings_check(path, ret, err) != 0) {
+	settings_complete(ret);
+	if (settings_check(path, text, ret, err) != 0) {
 		settings_done(ret);
 		return -1;
 	}

@@ -101,8 +101,8 @@ bool settings_exposed(const char *path, const struct settings *s);
 
 /* Parts of settings_read() (settings_check.c): fill in what other keys or the
  * environment give, and hold keys against one another. */
-int settings_complete(struct settings *s, struct mh_err *err) MH_MUST_CHECK;
-int settings_check(const char *path, const struct settings *s,
+void settings_complete(struct settings *s);
+int settings_check(const char *path, const char *text, const struct settings *s,
 		   struct mh_err *err) MH_MUST_CHECK;
 
 #endif

@@ -1,5 +1,8 @@
 /* What no single key can tell about a configuration. */
+#include <errno.h>
+#include <pwd.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -11,6 +14,7 @@
 #define PROVIDER_MAX 35
 #define VERSION_MAX  9
 #define QUERY_MAX    50
+#define REGION_MAX   63
 #define NAME_CHARS   "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 
 static const char *const categories[] = { "Source", "Build", "Deploy", "Test", "Invoke" };
@@ -28,7 +32,7 @@ static void fall_back(char **field, const char *value)
 		*field = mh_strdup(value);
 }
 
-int settings_complete(struct settings *s, struct mh_err *err)
+void settings_complete(struct settings *s)
 {
 	bool env_ok = !env("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") ||
 		      strcmp(env("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"), "true") != 0;
@@ -42,14 +46,8 @@ int settings_complete(struct settings *s, struct mh_err *err)
 	fall_back(&s->region, env("AWS_REGION"));
 	fall_back(&s->region, env("AWS_DEFAULT_REGION"));
 	fall_back(&s->ca_file, env("AWS_CA_BUNDLE"));
-	if (!s->region)
-		return mh_err_set(
-			err, MH_E_CONFIG,
-			"region: is missing; name one, as region = \"us-east-1\" or in "
-			"AWS_REGION");
 	if (!s->work_dir)
 		s->work_dir = mh_format("%s/work", s->state_dir);
-	return 0;
 }
 
 bool settings_exposed(const char *path, const struct settings *s)
@@ -60,92 +58,50 @@ bool settings_exposed(const char *path, const struct settings *s)
 	       (st.st_mode & (S_IROTH | S_IWOTH)) != 0;
 }
 
-static int check_file_mode(const char *path, struct mh_err *err)
-{
-	struct stat st;
+/* --- what is checked, and where ---------------------------------------------------- */
 
-	if (stat(path, &st) != 0)
-		return 0; /* the text came from elsewhere */
-	if (st.st_mode & S_IWOTH)
-		return mh_err_set(
-			err, MH_E_CONFIG,
-			"%s: everybody may write it; take that away (chmod o-w)", path);
-	return 0;
-}
-
-static int check_endpoint(const char *path, const char *key, const char *value,
-			  bool plain_ok, struct mh_err *err)
-{
-	CLEAN(uri) struct uri u = { 0 };
-
-	if (!value)
-		return 0;
-	if (uri_parse(value, &u, err) != 0)
-		return mh_err_wrap(err, "%s: %s", path, key);
-	if (u.query)
-		return mh_err_set(err, MH_E_CONFIG, "%s: %s: an endpoint has no query",
-				  path, key);
-	if (strcmp(u.scheme, "http") == 0 && !uri_is_loopback(&u) && !plain_ok)
-		return mh_err_set(
-			err, MH_E_CONFIG,
-			"%s: %s: %s is not encrypted and not on this host; use https, or "
-			"set allow_plain_http = true",
-			path, key, value);
-	return 0;
-}
-
-static int check_absolute(const char *path, const char *key, const char *value,
-			  struct mh_err *err)
-{
-	if (value[0] == '/')
-		return 0;
-	return mh_err_set(err, MH_E_CONFIG, "%s: %s: \"%s\" is not an absolute path",
-			  path, key, value);
-}
-
-static int check_directories(const char *path, const struct settings *s,
-			     struct mh_err *err)
-{
-	static const char *const programs[] = { "millhand-job", "millhand-archive" };
-
-	if (check_absolute(path, "state_dir", s->state_dir, err) != 0 ||
-	    check_absolute(path, "work_dir", s->work_dir, err) != 0 ||
-	    check_absolute(path, "plugin_dir", s->plugin_dir, err) != 0 ||
-	    check_absolute(path, "libexec_dir", s->libexec_dir, err) != 0)
-		return -1;
-	for (size_t i = 0; i < ARRAY_LEN(programs); i++) {
-		CLEAN(free)
-		char *program = mh_format("%s/%s", s->libexec_dir, programs[i]);
-
-		if (access(program, X_OK) != 0)
-			return mh_err_set(err, MH_E_CONFIG,
-					  "%s: libexec_dir: there is no program %s", path,
-					  program);
-	}
-	return 0;
-}
-
-/* --- one action entry --------------------------------------------------------- */
-
-struct entry {
-	const char *path; /* of the file */
-	size_t index;
+struct check {
+	const char *path, *text; /* of the file */
 	const struct settings *settings;
+	struct mh_err *err;
+	size_t index; /* of the action entry */
 	const struct action_settings *action;
 };
 
-static int bad(const struct entry *e, struct mh_err *err, const char *key,
-	       const char *fmt, ...) MH_PRINTF(4, 5);
-static int bad(const struct entry *e, struct mh_err *err, const char *key,
-	       const char *fmt, ...)
+/* "FILE:LINE: key: text" */
+static int bad(const struct check *c, const char *key, const char *fmt, ...)
+	MH_PRINTF(3, 4);
+static int bad(const struct check *c, const char *key, const char *fmt, ...)
 {
-	char text[256];
+	CLEAN(free) char *where = conf_where(c->path, c->text, key);
+	char text[MH_ERR_TEXT_MAX];
 	va_list args;
 
 	va_start(args, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, args); /* a long text is cut */
 	va_end(args);
-	return mh_err_set(err, MH_E_CONFIG, "%s: actions[%zu].%s: %s", e->path, e->index,
+	return mh_err_set(c->err, MH_E_CONFIG, "%s: %s: %s", where, key, text);
+}
+
+/* The same about a key of the action entry. */
+static int bad_entry(const struct check *c, const char *key, const char *fmt, ...)
+	MH_PRINTF(3, 4);
+static int bad_entry(const struct check *c, const char *key, const char *fmt, ...)
+{
+	CLEAN(free) char *full = mh_format("actions.[%zu].%s", c->index, key);
+	CLEAN(free) char *entry = mh_format("actions.[%zu]", c->index);
+	CLEAN(free) char *where = conf_where(c->path, c->text, full);
+	char text[MH_ERR_TEXT_MAX];
+	va_list args;
+
+	va_start(args, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, args); /* a long text is cut */
+	va_end(args);
+	if (strcmp(where, c->path) == 0) { /* a default: name the entry at least */
+		free(where);
+		where = conf_where(c->path, c->text, entry);
+	}
+	return mh_err_set(c->err, MH_E_CONFIG, "%s: actions[%zu].%s: %s", where, c->index,
 			  key, text);
 }
 
@@ -156,143 +112,232 @@ static bool is_name(const char *s, size_t max)
 	return len > 0 && len <= max && strspn(s, NAME_CHARS) == len;
 }
 
-static int check_type(const struct entry *e, struct mh_err *err)
-{
-	const struct action_settings *a = e->action;
-	size_t i = 0;
+/* --- the host's settings --------------------------------------------------------------
+ */
 
-	if (strcmp(a->owner, "AWS") == 0)
-		return bad(e, err, "owner",
-			   "PollForJobs does not serve action types owned by AWS; create "
-			   "a custom "
-			   "action type and use owner = \"Custom\"");
-	if (strcmp(a->owner, "ThirdParty") == 0)
-		return bad(e, err, "owner",
-			   "third-party jobs are not served by this version; use "
-			   "\"Custom\"");
-	if (strcmp(a->owner, "Custom") != 0)
-		return bad(e, err, "owner", "\"%s\" is not known; use \"Custom\"",
-			   a->owner);
-	while (i < ARRAY_LEN(categories) && strcmp(categories[i], a->category) != 0)
-		i++;
-	if (i == ARRAY_LEN(categories))
-		return bad(e, err, "category",
-			   "\"%s\" is none of Source, Build, Deploy, Test, Invoke",
-			   a->category);
-	if (!is_name(a->provider, PROVIDER_MAX))
-		return bad(e, err, "provider",
-			   "\"%s\" must be 1 to %d letters, digits, '_' or '-'",
-			   a->provider, PROVIDER_MAX);
-	if (!is_name(a->version, VERSION_MAX))
-		return bad(e, err, "version",
-			   "\"%s\" must be 1 to %d letters, digits, '_' or '-'",
-			   a->version, VERSION_MAX);
+static int check_file_mode(const struct check *c)
+{
+	struct stat st;
+
+	if (stat(c->path, &st) != 0)
+		return 0; /* the text came from elsewhere */
+	if (st.st_mode & S_IWOTH)
+		return mh_err_set(
+			c->err, MH_E_CONFIG,
+			"%s: everybody may write it; take that away (chmod o-w)",
+			c->path);
 	return 0;
 }
 
-static int check_query(const struct entry *e, struct mh_err *err)
+static int check_endpoint(const struct check *c, const char *key, const char *value)
 {
-	struct json_object *query = e->action->query;
+	CLEAN(uri) struct uri u = { 0 };
+	struct mh_err why;
+
+	if (!value)
+		return 0;
+	if (uri_parse(value, &u, &why) != 0)
+		return bad(c, key, "%s", why.text);
+	if (u.query)
+		return bad(c, key, "an endpoint has no query");
+	if (strcmp(u.scheme, "http") == 0 && !uri_is_loopback(&u) &&
+	    !c->settings->allow_plain_http)
+		return bad(c, key,
+			   "%s is not encrypted and not on this host; use https, or set "
+			   "allow_plain_http = true",
+			   value);
+	return 0;
+}
+
+static int check_network(const struct check *c)
+{
+	const struct settings *s = c->settings;
+
+	if (!s->region)
+		return bad(c, "region",
+			   "is missing; name one, as region = \"us-east-1\" or in "
+			   "AWS_REGION");
+	if (!is_name(s->region, REGION_MAX))
+		return bad(c, "region", "\"%s\" is no name of a region", s->region);
+	if (check_endpoint(c, "endpoint", s->endpoint) != 0 ||
+	    check_endpoint(c, "s3_endpoint", s->s3_endpoint) != 0)
+		return -1;
+	if (s->ca_file && access(s->ca_file, R_OK) != 0)
+		return bad(c, "ca_file", "%s: %s", s->ca_file, strerror(errno));
+	return 0;
+}
+
+static int check_credentials(const struct check *c)
+{
+	const struct credentials_settings *k = &c->settings->credentials;
+
+	if ((k->access_key_id != NULL) != (k->secret_access_key != NULL))
+		return bad(c, "credentials",
+			   "access_key_id and secret_access_key belong together");
+	if (k->access_key_id && (!*k->access_key_id || !*k->secret_access_key))
+		return bad(c, "credentials",
+			   "access_key_id or secret_access_key is empty");
+	return 0;
+}
+
+static int check_absolute(const struct check *c, const char *key, const char *value)
+{
+	return value[0] == '/' ? 0 : bad(c, key, "\"%s\" is not an absolute path", value);
+}
+
+static int check_directories(const struct check *c)
+{
+	static const char *const programs[] = { "millhand-job", "millhand-archive" };
+	const struct settings *s = c->settings;
+
+	if (check_absolute(c, "state_dir", s->state_dir) != 0 ||
+	    check_absolute(c, "work_dir", s->work_dir) != 0 ||
+	    check_absolute(c, "plugin_dir", s->plugin_dir) != 0 ||
+	    check_absolute(c, "libexec_dir", s->libexec_dir) != 0)
+		return -1;
+	for (size_t i = 0; i < ARRAY_LEN(programs); i++) {
+		CLEAN(free)
+		char *program = mh_format("%s/%s", s->libexec_dir, programs[i]);
+
+		if (access(program, X_OK) != 0)
+			return bad(c, "libexec_dir", "there is no program %s", program);
+	}
+	return 0;
+}
+
+/* --- one action entry ------------------------------------------------------------------
+ */
+
+static int check_type(const struct check *c)
+{
+	const struct action_settings *a = c->action;
+	size_t i = 0;
+
+	if (strcmp(a->owner, "AWS") == 0)
+		return bad_entry(
+			c, "owner",
+			"PollForJobs does not serve action types owned by AWS; create "
+			"a custom "
+			"action type and use owner = \"Custom\"");
+	if (strcmp(a->owner, "ThirdParty") == 0)
+		return bad_entry(c, "owner",
+				 "third-party jobs are not served by this version; use "
+				 "\"Custom\"");
+	if (strcmp(a->owner, "Custom") != 0)
+		return bad_entry(c, "owner", "\"%s\" is not known; use \"Custom\"",
+				 a->owner);
+	while (i < ARRAY_LEN(categories) && strcmp(categories[i], a->category) != 0)
+		i++;
+	if (i == ARRAY_LEN(categories))
+		return bad_entry(c, "category",
+				 "\"%s\" is none of Source, Build, Deploy, Test, Invoke",
+				 a->category);
+	if (!is_name(a->provider, PROVIDER_MAX))
+		return bad_entry(c, "provider",
+				 "\"%s\" must be 1 to %d letters, digits, '_' or '-'",
+				 a->provider, PROVIDER_MAX);
+	if (!is_name(a->version, VERSION_MAX))
+		return bad_entry(c, "version",
+				 "\"%s\" must be 1 to %d letters, digits, '_' or '-'",
+				 a->version, VERSION_MAX);
+	return 0;
+}
+
+static int check_query(const struct check *c)
+{
+	struct json_object *query = c->action->query;
 
 	if (!query)
 		return 0;
 	if (json_object_object_length(query) > 1)
-		return bad(e, err, "query",
-			   "an action type has at most one queryable property");
+		return bad_entry(c, "query",
+				 "an action type has at most one queryable property");
 	json_object_object_foreach(query, name, value)
 	{
 		const char *text = json_object_get_string(value);
 
 		if (strlen(name) > QUERY_MAX || !is_name(text, QUERY_MAX))
-			return bad(e, err, "query",
-				   "%s = \"%s\": a value must be 1 to %d letters, "
-				   "digits, '_' or '-'",
-				   name, text, QUERY_MAX);
+			return bad_entry(c, "query",
+					 "%s = \"%s\": a value must be 1 to %d letters, "
+					 "digits, '_' or '-'",
+					 name, text, QUERY_MAX);
 	}
 	return 0;
 }
 
-static int check_plugin(const struct entry *e, struct mh_err *err)
+static int check_plugin(const struct check *c)
 {
-	const char *plugin = e->action->plugin;
+	const char *plugin = c->action->plugin;
 	CLEAN(free) char *file = NULL;
 	struct stat st;
 
 	if (plugin[0] != '/' && !is_name(plugin, 100))
-		return bad(e, err, "plugin",
-			   "\"%s\" is neither a name (letters, digits, '_', '-') nor an "
-			   "absolute "
-			   "path",
-			   plugin);
-	file = settings_plugin_path(e->settings, e->action);
+		return bad_entry(
+			c, "plugin",
+			"\"%s\" is neither a name (letters, digits, '_', '-') nor an "
+			"absolute "
+			"path",
+			plugin);
+	file = settings_plugin_path(c->settings, c->action);
 	if (stat(file, &st) != 0 || !S_ISREG(st.st_mode))
-		return bad(e, err, "plugin", "\"%s\": there is no plugin file %s", plugin,
-			   file);
+		return bad_entry(c, "plugin", "\"%s\": there is no plugin file %s",
+				 plugin, file);
 	if (st.st_mode & S_IWOTH)
-		return bad(e, err, "plugin", "everybody may write %s", file);
+		return bad_entry(c, "plugin", "everybody may write %s", file);
 	return 0;
 }
 
-static int check_sandbox(const struct entry *e, struct mh_err *err)
+static int check_sandbox(const struct check *c)
 {
-	const struct conf_strings *lists[] = { &e->action->sandbox.read,
-					       &e->action->sandbox.write };
+	const struct conf_strings *lists[] = { &c->action->sandbox.read,
+					       &c->action->sandbox.write };
+	const char *user = c->action->sandbox.user;
 
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
 		for (size_t k = 0; k < lists[i]->count; k++) {
 			if (lists[i]->items[k][0] != '/')
-				return bad(e, err, i ? "sandbox.write" : "sandbox.read",
-					   "\"%s\" is not an absolute path",
-					   lists[i]->items[k]);
+				return bad_entry(c, i ? "sandbox.write" : "sandbox.read",
+						 "\"%s\" is not an absolute path",
+						 lists[i]->items[k]);
 		}
 	}
+	if (user && *user && !getpwnam(user))
+		return bad_entry(c, "sandbox.user", "there is no user \"%s\"", user);
 	return 0;
 }
 
-static int check_once(const struct entry *e, struct mh_err *err)
+static int check_once(const struct check *c)
 {
-	CLEAN(free) char *name = settings_entry_name(e->action);
+	CLEAN(free) char *name = settings_entry_name(c->action);
 
-	for (size_t i = 0; i < e->index; i++) {
+	for (size_t i = 0; i < c->index; i++) {
 		CLEAN(free)
-		char *other = settings_entry_name(settings_action(e->settings, i));
+		char *other = settings_entry_name(settings_action(c->settings, i));
 
 		if (strcmp(name, other) == 0)
-			return bad(e, err, "provider",
-				   "%s is already served by actions[%zu]", name, i);
+			return bad_entry(c, "provider",
+					 "%s is already served by actions[%zu]", name, i);
 	}
 	return 0;
 }
 
-int settings_check(const char *path, const struct settings *s, struct mh_err *err)
+int settings_check(const char *path, const char *text, const struct settings *s,
+		   struct mh_err *err)
 {
-	if (check_file_mode(path, err) != 0 || check_directories(path, s, err) != 0 ||
-	    check_endpoint(path, "endpoint", s->endpoint, s->allow_plain_http, err) !=
-		    0 ||
-	    check_endpoint(path, "s3_endpoint", s->s3_endpoint, s->allow_plain_http,
-			   err) != 0)
+	struct check c = { .path = path, .text = text, .settings = s, .err = err };
+
+	if (check_file_mode(&c) != 0 || check_directories(&c) != 0 ||
+	    check_network(&c) != 0 || check_credentials(&c) != 0)
 		return -1;
 	if (s->poll_interval_min_ms > s->poll_interval_max_ms)
-		return mh_err_set(
-			err, MH_E_CONFIG,
-			"%s: poll_interval_min is longer than poll_interval_max", path);
-	if ((s->credentials.access_key_id != NULL) !=
-	    (s->credentials.secret_access_key != NULL))
-		return mh_err_set(
-			err, MH_E_CONFIG,
-			"%s: credentials: access_key_id and secret_access_key belong "
-			"together",
-			path);
+		return bad(&c, "poll_interval_min", "is longer than poll_interval_max");
 	if (s->actions.count == 0)
-		return mh_err_set(err, MH_E_CONFIG,
-				  "%s: actions: there is none, so there is nothing to do",
-				  path);
-	for (size_t i = 0; i < s->actions.count; i++) {
-		struct entry e = { path, i, s, settings_action(s, i) };
-
-		if (check_type(&e, err) != 0 || check_query(&e, err) != 0 ||
-		    check_plugin(&e, err) != 0 || check_sandbox(&e, err) != 0 ||
-		    check_once(&e, err) != 0)
+		return bad(&c, "actions", "there is none, so there is nothing to do");
+	for (; c.index < s->actions.count; c.index++) {
+		c.action = settings_action(s, c.index);
+		if (check_type(&c) != 0 || check_query(&c) != 0 ||
+		    check_plugin(&c) != 0 || check_sandbox(&c) != 0 ||
+		    check_once(&c) != 0)
 			return -1;
 	}
 	return 0;

@@ -486,6 +486,27 @@ int conf_read(const char *path, const char *text, const struct conf_key *keys,
 	return 0;
 }
 
+char *conf_where(const char *path, const char *text, const char *key)
+{
+	CLEAN(conf_source) struct conf_source source = CONF_SOURCE_INIT;
+	const config_setting_t *at = NULL;
+	struct mh_err ignored;
+	const char *file = path;
+	unsigned line = 0;
+	config_t config;
+	char *result;
+
+	config_init(&config);
+	if (conf_source_load(&source, path, text, &ignored) == 0 &&
+	    config_read_string(&config, buf_text(&source.text)))
+		at = config_lookup(&config, key);
+	if (at)
+		conf_source_where(&source, config_setting_source_line(at), &file, &line);
+	result = at ? mh_format("%s:%u", file, line) : mh_strdup(path);
+	config_destroy(&config);
+	return result;
+}
+
 static void free_strings(struct conf_strings *s)
 {
 	for (size_t i = 0; i < s->count; i++)

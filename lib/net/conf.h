@@ -85,6 +85,11 @@ int conf_read(const char *path, const char *text, const struct conf_key *keys,
 	      void *settings, struct mh_err *err) MH_MUST_CHECK;
 void conf_free(const struct conf_key *keys, void *settings);
 
+/* For what is found wrong with values after reading: "FILE:LINE" of the key
+ * ("region", "actions.[0].plugin"), or "FILE" when it is not there. Reads path or
+ * text once more; the caller frees the answer. */
+char *conf_where(const char *path, const char *text, const char *key) MH_MUST_CHECK;
+
 /* Writes every key that has a value: reading it back gives the same settings,
  * but for secrets, which appear as "****". Write errors show in ferror(out). */
 void conf_dump(FILE *out, const struct conf_key *keys, const void *settings);

@@ -531,6 +531,30 @@ static void a_manual_pages_list_is_text_and_no_requests(void **state)
 	free(text);
 }
 
+static void a_value_found_wrong_later_can_be_placed(void **state)
+{
+	static const char text[] =
+		"a = 1;\nlist = (\n\t{ b = 1; },\n\t{ b = 2;\n\t  c = 3; }\n);\n";
+	static const struct {
+		const char *text, *key, *want;
+	} cases[] = {
+		{ text, "a", "t.conf:1" },
+		{ text, "list.[1].c", "t.conf:5" },
+		{ text, "list.[2].c", "t.conf" },
+		{ text, "absent", "t.conf" },
+		{ "a = ;", "a", "t.conf" },
+		{ NULL, "a", "t.conf" }, /* no such file */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		CLEAN(free)
+		char *got = conf_where("t.conf", cases[i].text, cases[i].key);
+
+		assert_string_equal(got, cases[i].want);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -543,6 +567,7 @@ int main(void)
 		cmocka_unit_test(mistakes_name_file_line_and_remedy),
 		cmocka_unit_test(comments_and_strings_are_not_taken_for_numbers),
 		cmocka_unit_test(includes_count_from_the_file_that_has_them),
+		cmocka_unit_test(a_value_found_wrong_later_can_be_placed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
