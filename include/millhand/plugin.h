@@ -53,8 +53,9 @@
  *    own process survives that SIGTERM (calls return EINTR), so it can tidy up;
  *    its children do not, unless they catch it. After the grace period everything
  *    is killed. Whatever the plugin says after the cancellation, the job has failed.
- *  - A plugin may run twice for one job only if it has the flag MH_PLUGIN_IDEMPOTENT:
- *    after a crash of the host, jobs of other plugins are reported SystemUnavailable.
+ *  - A plugin may run twice for one job only if it has the flag MH_PLUGIN_IDEMPOTENT,
+ *    or its action entry in the agent's configuration says idempotent = true: after a
+ *    crash of the host, jobs of other plugins are reported SystemUnavailable.
  *
  * Rules: the functions may be called from the thread that called run() only, until
  * run() returns; the same holds for every string they answer. Strings are UTF-8.

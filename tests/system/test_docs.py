@@ -279,4 +279,23 @@ def every_header_compiles_alone():
     equal((told.returncode, told.stderr), (0, ""), "headers that do not compile alone")
 
 
+# ---- the distribution ----
+
+@story
+def everything_in_the_repository_is_in_its_archive():
+    if not os.path.exists(os.path.join(SRC, ".git")) or not shutil.which("git"):
+        skip("no repository")
+    if not HAS_EMULATOR:
+        skip("built without the emulator, whose files are then not listed")
+    env = {k: v for k, v in os.environ.items() if not k.startswith("MAKE") and k != "MFLAGS"}
+    listed = subprocess.run(["make", "-s", "-C", BUILD, "--no-print-directory", "--eval=print-dist: ; @echo $(DISTFILES)",
+                             "print-dist"], capture_output=True, text=True, check=True, env=env).stdout.split()
+    names = {os.path.relpath(os.path.realpath(os.path.join(BUILD, f)), os.path.realpath(SRC)) if f.startswith(("/", "."))
+             and os.path.exists(os.path.join(BUILD, f)) else f for f in listed}
+    tracked = subprocess.run(["git", "-C", SRC, "ls-files"], capture_output=True, text=True, check=True).stdout.split("\n")
+    missing = [f for f in tracked if f and os.path.exists(os.path.join(SRC, f)) and f not in names
+               and not any(f.startswith(n + "/") for n in names) and f != ".gitignore"]
+    equal(missing, [], "files that `make dist` leaves out (EXTRA_DIST)")
+
+
 run()
