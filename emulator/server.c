@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "emulator/listen.h"
@@ -17,6 +18,8 @@
 #define DRAIN_MAX_BYTES  (64LL << 20) /* a larger body is not even read to its end */
 #define DERIVED_KEYS     64
 #define STOP_WAIT_S      10
+#define FDS_A_CONNECTION 3 /* its socket; a copy has two files open */
+#define FDS_BESIDES      64 /* the database, the built-in workers */
 
 struct server {
 	struct server_options o;
@@ -442,7 +445,39 @@ static void log_mhd(void *cls, const char *fmt, va_list ap)
 	log_event(LOG_LEVEL_DEBUG, "http.trouble", text, LOG_END);
 }
 
-static struct MHD_Daemon *start_daemon(struct server *s)
+/* How many connections there are descriptors for. Without one left, accepting fails and
+ * is tried again at once and for ever, and those that are connected cannot be served. */
+static int connection_limit(const struct settings *settings, unsigned *ret,
+			    struct mh_err *err)
+{
+	rlim_t wanted = (rlim_t)settings->max_connections;
+	rlim_t need = wanted * FDS_A_CONNECTION + FDS_BESIDES;
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+		return mh_err_sys(err, "cannot see the limit of open files");
+	if (files.rlim_cur < need) {
+		files.rlim_cur = need < files.rlim_max ? need : files.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &files) != 0)
+			return mh_err_sys(err, "cannot set the limit of open files");
+	}
+	if (files.rlim_cur < FDS_BESIDES + FDS_A_CONNECTION)
+		return mh_err_set(err, MH_E_FULL,
+				  "%d open files are allowed, %d are needed at least "
+				  "(ulimit -n)",
+				  (int)files.rlim_cur, FDS_BESIDES + FDS_A_CONNECTION);
+	if (files.rlim_cur < need) {
+		wanted = (files.rlim_cur - FDS_BESIDES) / FDS_A_CONNECTION;
+		log_event(LOG_LEVEL_WARN, "http.few_connections",
+			  "the limit of open files (ulimit -n) allows no more",
+			  LOG_I("connections", (int64_t)wanted),
+			  LOG_I("max_connections", settings->max_connections), LOG_END);
+	}
+	*ret = (unsigned)wanted;
+	return 0;
+}
+
+static struct MHD_Daemon *start_daemon(struct server *s, unsigned max_connections)
 {
 	const struct settings *settings = s->o.front.settings;
 
@@ -454,7 +489,7 @@ static struct MHD_Daemon *start_daemon(struct server *s)
 		NULL, /* first: later options may log */
 		MHD_OPTION_LISTEN_SOCKET, s->listen_fd, MHD_OPTION_URI_LOG_CALLBACK,
 		request_new, s, MHD_OPTION_NOTIFY_COMPLETED, request_free, NULL,
-		MHD_OPTION_CONNECTION_LIMIT, (unsigned)settings->max_connections,
+		MHD_OPTION_CONNECTION_LIMIT, max_connections,
 		MHD_OPTION_CONNECTION_TIMEOUT,
 		(unsigned)(settings->idle_timeout_ms / 1000),
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
@@ -474,17 +509,19 @@ int server_start(const struct server_options *options, struct server **ret,
 		 struct mh_err *err)
 {
 	struct server *s = mh_alloc(sizeof(*s));
+	unsigned max_connections = 0;
 
 	s->o = *options;
-	if (listen_open(options->front.settings->listen, &s->listen_fd, &s->port, err) !=
-	    0) {
+	if (connection_limit(options->front.settings, &max_connections, err) != 0 ||
+	    listen_open(options->front.settings->listen, &s->listen_fd, &s->port, err) !=
+		    0) {
 		free(s);
 		return -1;
 	}
 	s->keys = sigv4_keys_new(DERIVED_KEYS);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->idle, NULL);
-	s->daemon = start_daemon(s);
+	s->daemon = start_daemon(s, max_connections);
 	if (!s->daemon) {
 		server_free(s);
 		return mh_err_set(err, MH_E_SYS, "the HTTP server cannot start");

@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import botocore.auth  # noqa: E402
 from botocore.awsrequest import AWSRequest  # noqa: E402
 from botocore.credentials import Credentials  # noqa: E402
-from mh.programs import EMULATOR, MODEL, SHARED, Place, wait_for  # noqa: E402
+from mh.programs import EMULATOR, MODEL, SHARED, Place, Program, wait_for  # noqa: E402
 from mh.tap import check, equal, raises, run, skip, story  # noqa: E402
 
 TYPE = "application/x-amz-json-1.1"
@@ -87,6 +87,13 @@ def ends_well(emulator):
     """A sanitizer's finding, leaks too, is another exit code."""
     still_well(emulator)
     equal(emulator.stop(), 0, "exit code")
+
+
+def cpu_spent(emulator):
+    """In ticks of 10 ms."""
+    with open(f"/proc/{emulator.process.pid}/stat") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
 
 
 # ---- answers ----
@@ -293,6 +300,47 @@ def connections_over_the_limit_wait_their_turn_or_are_closed():
         check(got[:12] in (b"", b"HTTP/1.1 408"), f"an idle connection is closed: {got!r}")
         wait_for(again, what="a free place once more")
         equal(e.stop(), 0, "exit code")
+
+
+@story
+def connections_end_before_descriptors_do():
+    with Place() as place:
+        script = place.path("few-files")
+        with open(script, "w") as f:
+            f.write(f'#!/bin/sh\nulimit -n "$FILES"\nexec {EMULATOR} "$@"\n')
+        os.chmod(script, 0o755)
+
+        def start(files, name):
+            port_file = place.path(name + ".port")
+            p = Program(place, name, [script, "--listen", "127.0.0.1:0", "--data-dir", place.path(name), "--port-file",
+                                      port_file], {"FILES": str(files)})
+            place.programs.append(p)
+            wait_for(lambda: not p.alive() or os.path.exists(port_file), what="the emulator")
+            if p.alive():
+                with open(port_file) as f:
+                    p.port = int(f.read())
+            return p
+
+        p = start(40, "too-few")
+        equal(p.wait(), 1, "exit code")
+        check("40 open files are allowed" in p.text() and "ulimit -n" in p.text(), p.text())
+
+        p = start(100, "few")
+        check("http.few_connections" in p.text(), p.text())
+        wire = Wire(p)
+        equal(wire.call("ListPipelines", {}).status, 200)
+        crowd = [socket.create_connection(("127.0.0.1", p.port)) for _ in range(120)]
+        before, quiet = cpu_spent(p), threading.Event()
+        quiet.wait(2)
+        check(cpu_spent(p) - before <= 10, f"{cpu_spent(p) - before} ticks of CPU in two seconds")
+        for path in ("/a-bucket", "/a-bucket/key"):  # which needs files
+            wire.connection.request("PUT", path, b"")
+            answer = wire.connection.getresponse()
+            answer.read()
+            equal(answer.status, 200, path)
+        for c in crowd:
+            c.close()
+        equal(p.stop(), 0, "exit code")
 
 
 @story
@@ -590,11 +638,6 @@ def a_kill_before_the_commit_keeps_nothing_and_one_after_it_everything():
 
 @story
 def at_rest_it_uses_no_cpu():
-    def spent(e):
-        with open(f"/proc/{e.process.pid}/stat") as f:
-            fields = f.read().rsplit(")", 1)[1].split()
-        return int(fields[11]) + int(fields[12])
-
     def wakes(e):
         total = 0
         for task in glob.glob(f"/proc/{e.process.pid}/task/*/status"):
@@ -606,10 +649,10 @@ def at_rest_it_uses_no_cpu():
         e = place.emulator(*OPTIONS)
         wire = Wire(e)
         wire.call("ListPipelines", {})  # an open connection, with its thread
-        before, woken = spent(e), wakes(e)
+        before, woken = cpu_spent(e), wakes(e)
         quiet = threading.Event()
         quiet.wait(1.5)
-        check(spent(e) - before <= 1, f"{spent(e) - before} ticks of CPU")
+        check(cpu_spent(e) - before <= 1, f"{cpu_spent(e) - before} ticks of CPU")
         check(wakes(e) - woken <= 5, f"{wakes(e) - woken} times on the CPU")
         equal(wire.call("ListPipelines", {}).status, 200)
 
