@@ -518,6 +518,14 @@ static void answer_is_held_against_the_model(void **state)
 		  "\"artifactCredentials\":{\"accessKeyId\":\"ASIA\",\"secretAccessKey\":"
 		  "\"verysecret\"}}}]}",
 		  "'jobs.1.member.data.artifactCredentials.sessionToken'" },
+		{ "PollForJobs",
+		  "{\"jobs\":[{\"data\":{\"actionConfiguration\":{\"configuration\":{"
+		  "\"a value that was a variable\":\"\"}}}}]}",
+		  NULL },
+		{ "PollForJobs",
+		  "{\"jobs\":[{\"data\":{\"actionConfiguration\":{\"configuration\":{"
+		  "\"\":\"x\"}}}}]}",
+		  "Map keys must satisfy constraint" },
 		{ "GetPipeline", "{\"metadata\":{\"created\":\"2026\"}}",
 		  "metadata.created" },
 	};
