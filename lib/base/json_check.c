@@ -278,10 +278,11 @@ static int check_value(struct check *c)
 		return check_word(c, "false");
 	case 'n':
 		return check_word(c, "null");
-	case -1:
-		return fail(c, "a value was expected");
-	default:
+	case '-':
+	case '0' ... '9':
 		return check_number(c);
+	default:
+		return fail(c, "a value was expected");
 	}
 }
 

@@ -62,6 +62,32 @@ static void the_gate_refuses_what_the_rfc_refuses(void **state)
 	}
 }
 
+static void the_gate_says_where_and_what(void **state)
+{
+	static const struct {
+		const char *text, *says;
+	} rows[] = {
+		{ "", "byte 0: a value was expected" },
+		{ "\xef\xbb\xbf{}", "byte 0: a value was expected" },
+		{ "{\"a\":NaN}", "byte 5: a value was expected" },
+		{ "[1,]", "byte 3: a value was expected" },
+		{ "[-]", "byte 2: a digit was expected" },
+		{ "[1.x]", "byte 3: a digit was expected" },
+		{ "{} x", "byte 3: something follows the value" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct json_object *doc = NULL;
+		struct mh_err err;
+
+		assert_int_equal(
+			json_parse(rows[i].text, strlen(rows[i].text), &doc, &err), -1);
+		if (!strstr(err.text, rows[i].says))
+			fail_msg("%s: %s", rows[i].text, err.text);
+	}
+}
+
 static void the_gate_takes_what_the_rfc_takes(void **state)
 {
 	static const char *const good[] = {
@@ -187,6 +213,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_gate_refuses_what_the_rfc_refuses),
+		cmocka_unit_test(the_gate_says_where_and_what),
 		cmocka_unit_test(the_gate_takes_what_the_rfc_takes),
 		cmocka_unit_test(depth_is_limited),
 		cmocka_unit_test(getters_name_the_member),
