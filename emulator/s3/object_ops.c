@@ -1,4 +1,4 @@
-/* GetObject, HeadObject, PutObject, CopyObject, DeleteObject. */
+/* GetObject, HeadObject, PutObject, CopyObject, DeleteObject, GetObjectTagging. */
 #include <string.h>
 
 #include "emulator/s3/private.h"
@@ -237,5 +237,20 @@ int op_delete_object(struct s3_request *r)
 	blob_remove(&r->s3->blobs, d.file);
 	free(d.file);
 	s3_answer_empty(r, 204);
+	return 0;
+}
+
+/* Nobody can give an object tags here. Clients that copy large objects ask all the same,
+ * to take them along. */
+int op_object_tagging(struct s3_request *r)
+{
+	struct tx_find find = { .bucket = r->target.bucket, .key = r->target.key };
+	CLEAN(buf) struct buf b = BUF_INIT(S3_XML_MAX);
+
+	if (check_version(r) != 0 || s3_call(r, tx_find, &find) != 0)
+		return -1;
+	object_row_done(&find.row);
+	buf_puts(&b, XML_HEAD "<Tagging" XML_NS "><TagSet/></Tagging>");
+	s3_answer_xml(r, 200, &b);
 	return 0;
 }

@@ -26,6 +26,7 @@ static const struct s3_op ops[] = {
 	{ "DELETE", S3_OBJECT, "uploadId", S3_BODY_NONE, S3_RIGHT_WRITE,
 	  op_abort_multipart },
 	{ "GET", S3_OBJECT, "uploadId", S3_BODY_NONE, S3_RIGHT_WRITE, op_list_parts },
+	{ "GET", S3_OBJECT, "tagging", S3_BODY_NONE, S3_RIGHT_NONE, op_object_tagging },
 	{ "GET", S3_OBJECT, NULL, S3_BODY_NONE, S3_RIGHT_READ, op_get_object },
 	{ "HEAD", S3_OBJECT, NULL, S3_BODY_NONE, S3_RIGHT_HEAD, op_get_object },
 	{ "PUT", S3_OBJECT, NULL, S3_BODY_OBJECT, S3_RIGHT_WRITE, op_put_object },

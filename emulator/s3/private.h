@@ -217,6 +217,7 @@ int op_delete_objects(struct s3_request *r);
 int op_get_object(struct s3_request *r); /* and HEAD */
 int op_put_object(struct s3_request *r); /* and CopyObject */
 int op_delete_object(struct s3_request *r);
+int op_object_tagging(struct s3_request *r);
 int op_create_multipart(struct s3_request *r);
 int op_upload_part(struct s3_request *r); /* and UploadPartCopy */
 int op_complete_multipart(struct s3_request *r);

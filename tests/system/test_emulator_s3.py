@@ -561,6 +561,18 @@ def memory_stays_flat_for_a_large_object():
 
 
 @story
+def an_object_is_asked_for_its_tags_and_has_none():
+    with Place() as place:
+        s3 = place.emulator().client("s3")
+        s3.create_bucket(Bucket="bucket")
+        s3.put_object(Bucket="bucket", Key="k", Body=b"x")
+        equal(s3.get_object_tagging(Bucket="bucket", Key="k")["TagSet"], [])
+        raises("NoSuchKey", s3.get_object_tagging, Bucket="bucket", Key="none")
+        raises("NotImplemented", s3.put_object_tagging, Bucket="bucket", Key="k",
+               Tagging={"TagSet": [{"Key": "a", "Value": "b"}]})
+
+
+@story
 def the_aws_cli_copies_lists_removes_and_presigns():
     with Place() as place:
         emulator = place.emulator()
@@ -585,6 +597,12 @@ def the_aws_cli_copies_lists_removes_and_presigns():
         place.aws(emulator, "s3", "sync", "s3://cli-bucket/t/", place.path("synced"))
         with open(place.path("synced", "a.txt")) as f:
             equal(f.read(), "a.txt")
+        # A large object is copied in parts; the CLI asks for its tags before.
+        with open(place.path("large"), "wb") as f:
+            f.write(b"0123456789abcdef" * (9 << 16))
+        place.aws(emulator, "s3", "cp", place.path("large"), "s3://cli-bucket/large")
+        place.aws(emulator, "s3", "mv", "s3://cli-bucket/large", "s3://cli-bucket/larger")
+        equal(emulator.client("s3").head_object(Bucket="cli-bucket", Key="larger")["ContentLength"], 9 << 20)
         place.aws(emulator, "s3", "rm", "--recursive", "s3://cli-bucket/")
         place.aws(emulator, "s3", "rb", "s3://cli-bucket")
         equal(emulator.client("s3").list_buckets()["Buckets"], [])
