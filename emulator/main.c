@@ -64,6 +64,28 @@ static int lock_data_dir(const char *dir, int *ret_fd, struct mh_err *err)
 	return 0;
 }
 
+/* A wrong one would be told by the first pipeline alone. One that is not there may yet
+ * be made. */
+static int check_git_root(const struct settings *s, struct mh_err *err)
+{
+	struct stat st;
+
+	if (!s->git_root)
+		return 0;
+	if (stat(s->git_root, &st) == 0)
+		return S_ISDIR(st.st_mode)
+			       ? 0
+			       : mh_err_set(err, MH_E_CONFIG,
+					    "git root %s: not a directory", s->git_root);
+	if (errno != ENOENT)
+		return mh_err_sys(err, "git root %s", s->git_root);
+
+	log_event(LOG_LEVEL_WARN, "git_root.missing",
+		  "CodeCommit actions find no repository before it is made",
+		  LOG_S("path", s->git_root), LOG_END);
+	return 0;
+}
+
 static int open_data(struct emulator *e, struct mh_err *err)
 {
 	const char *dir = e->settings->data_dir;
@@ -102,15 +124,18 @@ static int write_port_file(const struct emulator *e, struct mh_err *err)
 
 	if (!e->settings->port_file)
 		return 0;
-	return fs_write_atomic_at(AT_FDCWD, e->settings->port_file, text, (size_t)n, 0644,
-				  err);
+	if (fs_write_atomic_at(AT_FDCWD, e->settings->port_file, text, (size_t)n, 0644,
+			       err) != 0)
+		return mh_err_wrap(err, "port file %s", e->settings->port_file);
+	return 0;
 }
 
 static int start(struct emulator *e, struct mh_err *err)
 {
 	struct server_options options = { .front = { .settings = e->settings } };
 
-	if (model_new(&e->model, err) != 0 || open_data(e, err) != 0)
+	if (model_new(&e->model, err) != 0 || check_git_root(e->settings, err) != 0 ||
+	    open_data(e, err) != 0)
 		return -1;
 	/* One that a killed process left would send somebody to a port long closed. */
 	if (e->settings->port_file && unlink(e->settings->port_file) != 0 &&

@@ -547,6 +547,22 @@ def a_port_in_use_is_one_clear_error():
 
 
 @story
+def paths_that_cannot_be_used_are_told_by_the_options_names():
+    with Place() as place:
+        with open(place.path("file"), "w"):
+            pass
+        for options, words in ((["--git-root", place.path("file", "x")], "git root " + place.path("file", "x")),
+                               (["--git-root", place.path("file")], "not a directory"),
+                               (["--port-file", place.path("none", "port")], "port file " + place.path("none", "port"))):
+            done = starts(place, "--listen", "127.0.0.1:0", "--data-dir", place.path("d"), *options)
+            equal((done.returncode, done.stdout), (1, ""), str(options))
+            equal(len(done.stderr.splitlines()), 1, done.stderr)
+            check(words in done.stderr, done.stderr)
+        e = place.emulator(*OPTIONS, "--git-root", place.path("none"))
+        check("git_root.missing" in e.text() and place.path("none") in e.text(), e.text())
+
+
+@story
 def a_data_directory_that_cannot_be_used_is_one_clear_error():
     with Place() as place:
         e = place.emulator(*OPTIONS)
