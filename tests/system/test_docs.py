@@ -101,6 +101,16 @@ def a_manual_page_names_every_option_of_its_program():
             check(f"Fl -{option}" in page, f"{name}.8 does not name --{option}")
 
 
+@story
+def the_plugin_page_names_every_function_of_the_host():
+    header = text_of("include", "millhand", "plugin.h")
+    struct = header[header.index("struct mh_host {"):header.index("#define MH_HOST_HAS")]
+    functions = re.findall(r"\(\*(\w+)\)\(struct mh_job", struct)
+    check(len(functions) > 25, str(functions))
+    told = re.findall(r"\bFn (\w+)", text_of("docs", "man", "millhand-plugin.3"))
+    equal(sorted(set(told) - {"run"}), sorted(functions), "functions in millhand-plugin(3)")
+
+
 # ---- the pages ----
 
 def pages():
