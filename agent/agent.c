@@ -476,6 +476,7 @@ static void open_poller(struct agent *a)
 static int open_all(struct agent *a, struct mh_err *err)
 {
 	const struct settings *s = a->settings;
+	int64_t highest = 0;
 
 	a->plugins = mh_alloc(s->actions.count * sizeof(*a->plugins));
 	if (describe_all(s, a->plugins, err) != 0)
@@ -483,8 +484,10 @@ static int open_all(struct agent *a, struct mh_err *err)
 	if (clock_boot_id(a->boot_id, err) != 0 ||
 	    ledger_open(s->state_dir, &a->ledger, err) != 0 ||
 	    loop_new(&a->loop, err) != 0 || open_network(a, err) != 0 ||
-	    jobdirs_open(s->state_dir, s->work_dir, a->loop, &a->dirs, err) != 0)
+	    jobdirs_open(s->state_dir, s->work_dir, a->loop, &a->dirs, err) != 0 ||
+	    jobdirs_highest(a->dirs, &highest, err) != 0)
 		return -1;
+	ledger_skip_n(a->ledger, highest);
 	(void)uv_timer_init(loop_uv(a->loop), &a->timer); /* always 0 */
 	open_poller(a);
 	loop_set_after(a->loop, agent_turn, a);

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,7 +14,8 @@
 #include "lib/base/macros.h"
 #include "lib/base/str.h"
 
-#define NAME_SIZE 24
+#define NAME_SIZE  24
+#define OWNER_FILE ".millhand-agent" /* in a work directory: whose it is */
 
 struct jobdirs {
 	struct loop *loop;
@@ -41,6 +43,51 @@ static int let_pass(int fd, struct mh_err *err)
 	return 0;
 }
 
+/* --- whose they are ------------------------------------------------------------------
+ */
+
+static bool is_same(int fd, const char *path)
+{
+	struct stat a, b;
+
+	return fstat(fd, &a) == 0 && stat(path, &b) == 0 && a.st_dev == b.st_dev &&
+	       a.st_ino == b.st_ino;
+}
+
+/* Two agents would take each other's workspaces away: a work directory of its own
+ * remembers whose it is. */
+static int claim_work(const char *state_dir, const char *work_dir, int work_fd,
+		      struct mh_err *err)
+{
+	CLEAN(free) char *usual = mh_format("%s/work", state_dir);
+	CLEAN(free) char *jobs = mh_format("%s/jobs", state_dir);
+	CLEAN(buf) struct buf owner = BUF_INIT(PATH_MAX);
+
+	if (is_same(work_fd, state_dir) || is_same(work_fd, jobs))
+		return mh_err_set(err, MH_E_CONFIG,
+				  "work_dir: %s is where the agent keeps its state; name "
+				  "another",
+				  work_dir);
+	if (fs_read_at(work_fd, OWNER_FILE, &owner, err) == 0) {
+		if (strcmp(buf_text(&owner), state_dir) == 0)
+			return 0;
+		return mh_err_set(err, MH_E_CONFIG,
+				  "work_dir: %s belongs to the agent whose state_dir is "
+				  "%s; name another, or remove %s/" OWNER_FILE
+				  " when that agent is gone",
+				  work_dir, buf_text(&owner), work_dir);
+	}
+	if (err->cls != MH_E_NOTFOUND)
+		return mh_err_wrap(err, "work_dir: %s", work_dir);
+	if (strcmp(usual, work_dir) == 0)
+		return 0; /* beneath a state directory that is locked */
+	if (fs_write_durable_at(work_fd, OWNER_FILE, state_dir, strlen(state_dir), 0600,
+				err) != 0)
+		return mh_err_wrap(err, "work_dir, as user %u: %s", (unsigned)geteuid(),
+				   work_dir);
+	return 0;
+}
+
 int jobdirs_open(const char *state_dir, const char *work_dir, struct loop *loop,
 		 struct jobdirs **ret, struct mh_err *err)
 {
@@ -54,6 +101,7 @@ int jobdirs_open(const char *state_dir, const char *work_dir, struct loop *loop,
 	    fs_open_dir(AT_FDCWD, jobs, &jobs_fd, err) != 0 ||
 	    fs_open_dir(AT_FDCWD, work_dir, &work_fd, err) != 0 ||
 	    fs_open_dir(AT_FDCWD, state_dir, &state_fd, err) != 0 ||
+	    claim_work(state_dir, work_dir, work_fd, err) != 0 ||
 	    let_pass(state_fd, err) != 0 || let_pass(work_fd, err) != 0)
 		return -1;
 	dirs = mh_alloc(sizeof(*dirs));
@@ -190,11 +238,13 @@ void jobdir_drop_socket(int dir_fd)
 /* --- removing ------------------------------------------------------------------------
  */
 
+enum removal_of { REMOVE_BOTH, REMOVE_JOBS, REMOVE_WORK, REMOVE_ARCHIVES };
+
 struct removal {
 	uv_work_t work;
 	struct jobdirs *dirs;
 	char name[NAME_SIZE];
-	bool archives_only;
+	enum removal_of of;
 	bool failed;
 	struct mh_err err;
 };
@@ -219,13 +269,15 @@ static void remove_in_thread(uv_work_t *work)
 {
 	struct removal *r = work->data;
 
-	if (r->archives_only) {
+	if (r->of == REMOVE_ARCHIVES) {
 		r->failed = remove_archives(r, &r->err) != 0;
 		return;
 	}
 	/* The work directory first: what is left is found by the other one's name. */
-	r->failed = fs_remove_tree_at(r->dirs->work_fd, r->name, &r->err) != 0 ||
-		    fs_remove_tree_at(r->dirs->jobs_fd, r->name, &r->err) != 0;
+	r->failed = (r->of != REMOVE_JOBS &&
+		     fs_remove_tree_at(r->dirs->work_fd, r->name, &r->err) != 0) ||
+		    (r->of != REMOVE_WORK &&
+		     fs_remove_tree_at(r->dirs->jobs_fd, r->name, &r->err) != 0);
 }
 
 static void removed(uv_work_t *work, int status)
@@ -242,13 +294,13 @@ static void removed(uv_work_t *work, int status)
 	free(r);
 }
 
-static void queue_removal(struct jobdirs *dirs, int64_t n, bool archives_only)
+static void queue_removal(struct jobdirs *dirs, int64_t n, enum removal_of of)
 {
 	struct removal *r = mh_alloc(sizeof(*r));
 
 	r->work.data = r;
 	r->dirs = dirs;
-	r->archives_only = archives_only;
+	r->of = of;
 	name_of(n, r->name);
 	dirs->removing++;
 	if (uv_queue_work(loop_uv(dirs->loop), &r->work, remove_in_thread, removed) != 0)
@@ -257,12 +309,12 @@ static void queue_removal(struct jobdirs *dirs, int64_t n, bool archives_only)
 
 void jobdir_remove(struct jobdirs *dirs, int64_t n)
 {
-	queue_removal(dirs, n, false);
+	queue_removal(dirs, n, REMOVE_BOTH);
 }
 
 void jobdir_remove_archives(struct jobdirs *dirs, int64_t n)
 {
-	queue_removal(dirs, n, true);
+	queue_removal(dirs, n, REMOVE_ARCHIVES);
 }
 
 bool jobdirs_busy(const struct jobdirs *dirs)
@@ -270,37 +322,140 @@ bool jobdirs_busy(const struct jobdirs *dirs)
 	return dirs->removing > 0;
 }
 
-static int sweep_one(struct jobdirs *dirs, int parent, bool (*keep)(void *ctx, int64_t n),
-		     void *ctx, struct mh_err *err)
-{
-	struct mh_err ignored;
-	struct dirent *entry;
-	int64_t n;
-	DIR *dir;
-	int fd = openat(parent, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+/* --- what is there --------------------------------------------------------------------
+ */
 
-	dir = fd >= 0 ? fdopendir(fd) : NULL;
+static int read_dir(int parent, const char *name, DIR **ret, struct mh_err *err)
+{
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+
 	if (!dir) {
-		(void)mh_err_sys(err, "read a job directory");
+		(void)mh_err_sys(err, "read a directory of jobs");
 		if (fd >= 0)
 			(void)close(fd); /* nothing was done with it */
 		return -1;
 	}
-	while ((entry = readdir(dir)) != NULL) {
-		if (str_to_i64(entry->d_name, 1, INT64_MAX, "name", &n, &ignored) == 0 &&
-		    !keep(ctx, n))
-			jobdir_remove(dirs, n);
+	*ret = dir;
+	return 0;
+}
+
+/* Calls each for the numbers there are in both directories. */
+static int each_number(struct jobdirs *dirs,
+		       void (*each)(void *ctx, int parent, int64_t n), void *ctx,
+		       struct mh_err *err)
+{
+	const int parents[] = { dirs->jobs_fd, dirs->work_fd };
+
+	for (size_t i = 0; i < ARRAY_LEN(parents); i++) {
+		struct mh_err ignored;
+		struct dirent *entry;
+		int64_t n;
+		DIR *dir;
+
+		if (read_dir(parents[i], ".", &dir, err) != 0)
+			return -1;
+		while ((entry = readdir(dir)) != NULL) {
+			if (str_to_i64(entry->d_name, 1, INT64_MAX, "name", &n,
+				       &ignored) == 0)
+				each(ctx, parents[i], n);
+		}
+		(void)closedir(dir); /* only read */
+	}
+	return 0;
+}
+
+static void take_higher(void *ctx, int parent, int64_t n)
+{
+	int64_t *highest = ctx;
+
+	(void)parent;
+	if (n > *highest)
+		*highest = n;
+}
+
+int jobdirs_highest(struct jobdirs *dirs, int64_t *ret, struct mh_err *err)
+{
+	int64_t highest = 0;
+
+	if (each_number(dirs, take_higher, &highest, err) != 0)
+		return -1;
+	*ret = highest;
+	return 0;
+}
+
+/* Whether it holds nothing but what the agent and its shims put there. */
+static bool is_ours(int parent, const char *name)
+{
+	static const char *const known[] = { ".",     "..",          "in",   "out",
+					     "tmp",   "lock",        "log",  "socket",
+					     "fetch", "result.json", "store" };
+	struct mh_err ignored;
+	struct dirent *entry;
+	bool ours = true;
+	DIR *dir;
+
+	if (read_dir(parent, name, &dir, &ignored) != 0)
+		return false;
+	while (ours && (entry = readdir(dir)) != NULL) {
+		size_t i = 0;
+
+		while (i < ARRAY_LEN(known) && strcmp(known[i], entry->d_name) != 0)
+			i++;
+		ours = i < ARRAY_LEN(known) ||
+		       (str_starts_with(entry->d_name, "result.json.") &&
+			str_ends_with(entry->d_name, ".tmp"));
 	}
 	(void)closedir(dir); /* only read */
-	return 0;
+	return ours;
+}
+
+/* A shim that this ledger knows nothing of (it was moved away) still works there. */
+static bool is_in_use(const struct jobdirs *dirs, const char *name)
+{
+	CLEAN(free) char *path = mh_format("%s/lock", name);
+	CLEAN(fd) int fd = openat(dirs->jobs_fd, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	struct mh_err ignored;
+	bool got = true;
+
+	return fd >= 0 && fs_lock(fd, &got, &ignored) == 0 && !got;
+}
+
+struct sweep {
+	struct jobdirs *dirs;
+	bool (*keep)(void *ctx, int64_t n);
+	void *ctx;
+};
+
+static void sweep_one(void *ctx, int parent, int64_t n)
+{
+	struct sweep *sweep = ctx;
+	const char *why = NULL;
+	char name[NAME_SIZE];
+
+	if (sweep->keep(sweep->ctx, n))
+		return;
+	name_of(n, name);
+	if (!is_ours(parent, name))
+		why = "it holds what no agent put there";
+	else if (is_in_use(sweep->dirs, name))
+		why = "a job that the ledger does not know still runs in it";
+	if (!why)
+		queue_removal(sweep->dirs, n,
+			      parent == sweep->dirs->work_fd ? REMOVE_WORK : REMOVE_JOBS);
+	else
+		log_event(LOG_LEVEL_WARN, "jobs.left_alone", why,
+			  LOG_S("directory",
+				parent == sweep->dirs->work_fd ? "work_dir" : "jobs"),
+			  LOG_S("n", &name[0]), LOG_END);
 }
 
 int jobdirs_sweep(struct jobdirs *dirs, bool (*keep)(void *ctx, int64_t n), void *ctx,
 		  struct mh_err *err)
 {
-	if (sweep_one(dirs, dirs->jobs_fd, keep, ctx, err) != 0)
-		return -1;
-	return sweep_one(dirs, dirs->work_fd, keep, ctx, err);
+	struct sweep sweep = { .dirs = dirs, .keep = keep, .ctx = ctx };
+
+	return each_number(dirs, sweep_one, &sweep, err);
 }
 
 int jobdirs_free_bytes(const struct jobdirs *dirs, int64_t *ret, struct mh_err *err)

@@ -22,6 +22,7 @@
 
 struct jobdirs;
 
+/* CONFIG when work_dir is another agent's, or the state directory itself. */
 int jobdirs_open(const char *state_dir, const char *work_dir, struct loop *loop,
 		 struct jobdirs **ret, struct mh_err *err) MH_MUST_CHECK;
 /* Only when jobdirs_busy() is false. */
@@ -62,7 +63,12 @@ void jobdir_remove(struct jobdirs *dirs, int64_t n);
 void jobdir_remove_archives(struct jobdirs *dirs, int64_t n);
 bool jobdirs_busy(const struct jobdirs *dirs);
 
-/* Removes the directories of every number that keep() does not want. */
+/* The highest number that has a directory; 0 when there is none. New jobs get higher
+ * ones, whatever the ledger remembers. */
+int jobdirs_highest(struct jobdirs *dirs, int64_t *ret, struct mh_err *err) MH_MUST_CHECK;
+
+/* Removes the directories of every number that keep() does not want, but for those
+ * that hold anything else than a job's own files, or in which a shim works. */
 int jobdirs_sweep(struct jobdirs *dirs, bool (*keep)(void *ctx, int64_t n), void *ctx,
 		  struct mh_err *err) MH_MUST_CHECK;
 

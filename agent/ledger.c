@@ -284,6 +284,12 @@ int64_t ledger_next_n(struct ledger *l)
 	return l->next_n++;
 }
 
+void ledger_skip_n(struct ledger *l, int64_t n)
+{
+	if (l->next_n <= n)
+		l->next_n = n + 1;
+}
+
 /* --- writing -------------------------------------------------------------------- */
 
 static int bind(sqlite3_stmt *st, int at, const struct column *c, const void *field)

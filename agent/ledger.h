@@ -43,6 +43,8 @@ int ledger_load(struct ledger *ledger, struct job_record **ret, size_t *ret_coun
 
 /* A number no job ever had in this state directory. */
 int64_t ledger_next_n(struct ledger *ledger);
+/* No number up to n is given any more. */
+void ledger_skip_n(struct ledger *ledger, int64_t n);
 
 int ledger_begin(struct ledger *ledger, bool durable, struct mh_err *err) MH_MUST_CHECK;
 int ledger_put(struct ledger *ledger, const struct job_record *rec,

@@ -91,6 +91,59 @@ def a_state_directory_that_cannot_be_used_is_one_line_and_for_a_person_to_mend()
             equal(s.stub.requests, [])
 
 
+@story
+def a_work_directory_with_other_things_in_it_loses_none_of_them():
+    with Scene() as s:
+        work = s.place.path("work")
+        ours, theirs = os.path.join(work, "3"), os.path.join(work, "2024")
+        for path in (os.path.join(ours, "in"), os.path.join(ours, "out"), os.path.join(theirs, "photos")):
+            os.makedirs(path)
+        s.keys["work_dir"] = work
+        s.start(action(s.place, s.marks.command("$PWD")))
+        finished(s.stub.job(), "success")
+        wait_for(lambda: not os.path.exists(ours), what="what a job left behind to go")
+        check(os.path.isdir(os.path.join(theirs, "photos")), "what no agent made stays")
+        check("jobs.left_alone" in s.agent.text() and "n=2024" in s.agent.text(), "it says so")
+        check(s.marks.lines()[0].startswith(os.path.join(work, "2025")), f"a number of its own: {s.marks.lines()}")
+
+
+@story
+def a_work_directory_of_another_agent_or_of_the_state_is_refused():
+    with Scene() as s:
+        s.keys["work_dir"] = s.place.path("work")
+        s.start(action(s.place, "true"), options=("--idle-timeout", "50ms"))
+        equal(s.agent.wait(), 0)
+        for name, work, words in (("other", s.place.path("work"), "belongs to the agent"),
+                                  ("state", s.place.path("state", "state"), "keeps its state"),
+                                  ("jobs", s.place.path("jobs", "state", "jobs"), "keeps its state")):
+            conf = s.place.agent_conf(s.stub.endpoint, [action(s.place, "true")], name=name, work_dir=work)
+            done = s.place.run([AGENT, "-c", conf], check=False)
+            equal(done.returncode, 78, done.stderr)
+            check("work_dir" in done.stderr and words in done.stderr, done.stderr)
+
+
+@story
+def a_job_that_a_lost_ledger_forgot_keeps_its_directories_while_it_runs():
+    with Scene() as s:
+        job = s.stub.job()
+        s.start(action(s.place, s.marks.command() + f"; read go < {s.marks.path}.go"))
+        s.marks.wait()
+        s.agent.kill()
+        for name in os.listdir(s.place.path("agent", "state")):
+            if name.startswith("ledger.db"):
+                os.unlink(s.place.path("agent", "state", name))
+        s.start(name="second")
+        wait_for(lambda: "agent.ready" in s.agent.text(), what="the second agent")
+        check("jobs.left_alone" in s.agent.text(), s.agent.text())
+        here = s.place.path("agent", "state", "work", "1")
+        check(os.path.isdir(here), "its workspace stays")
+        s.marks.go()
+        s.marks.go()
+        finished(s.stub.job(), "success")
+        equal(job.results, [])
+        equal(s.marks.lines(), ["ran", "ran"])
+
+
 # ---- disks ----
 
 @story
