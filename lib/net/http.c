@@ -9,6 +9,8 @@
 
 /* Idle connections kept for reuse, all hosts together. */
 #define HTTP_POOL_CONNECTIONS 64L
+/* Handles of plain calls kept for the next ones. */
+#define HTTP_IDLE_HANDLES 8
 
 TAILQ_HEAD(call_list, http_call);
 
@@ -17,6 +19,8 @@ struct http_client {
 	struct http_options options; /* its strings are owned */
 	char *ca_file, *user_agent;
 	struct call_list calls;
+	CURL *idle[HTTP_IDLE_HANDLES];
+	size_t idle_count;
 	uv_timer_t *stall_timer; /* its own allocation: libuv closes it later */
 };
 
@@ -50,9 +54,31 @@ int http_client_new(struct loop *loop, const struct http_options *options,
 	return 0;
 }
 
+static CURL *take_handle(struct http_client *client, struct http_call *call)
+{
+	CURL *easy;
+
+	if (call->plain && client->idle_count > 0) {
+		call->reused = true;
+		return client->idle[--client->idle_count];
+	}
+	easy = curl_easy_init();
+	MH_ASSERT(easy); /* no memory */
+	return easy;
+}
+
+/* After a call that went well; what failed may have left something behind. */
+static void keep_handle(struct http_client *client, struct http_call *call)
+{
+	if (!call->plain || client->idle_count == HTTP_IDLE_HANDLES)
+		return;
+	http_wire_forget(call->transfer.easy);
+	client->idle[client->idle_count++] = STEAL_PTR(call->transfer.easy);
+}
+
 static void call_free(struct http_call *call)
 {
-	curl_easy_cleanup(call->transfer.easy);
+	curl_easy_cleanup(call->transfer.easy); /* NULL when it was kept */
 	curl_slist_free_all(call->headers);
 	free(call->label);
 	free(call->body);
@@ -90,6 +116,8 @@ void http_client_free(struct http_client *client)
 		return;
 	while ((call = TAILQ_FIRST(&client->calls)))
 		http_cancel(call);
+	while (client->idle_count > 0)
+		curl_easy_cleanup(client->idle[--client->idle_count]);
 	uv_close((uv_handle_t *)client->stall_timer, free_timer);
 	free(client->ca_file);
 	free(client->user_agent);
@@ -145,9 +173,12 @@ static void on_stall_timer(uv_timer_t *timer)
 static void on_done(struct loop_transfer *transfer, CURLcode code)
 {
 	struct http_call *call = (struct http_call *)transfer;
+	struct http_client *client = call->client;
 
 	detach(call);
 	http_wire_finish(call, code);
+	if (call->answer.status != 0)
+		keep_handle(client, call);
 	call->done(call->ctx, &call->answer); /* may free the client */
 	call_free(call);
 }
@@ -158,8 +189,8 @@ struct http_call *http_send(struct http_client *client,
 {
 	struct http_call *call = mh_alloc(sizeof *call);
 
-	call->transfer.easy = curl_easy_init();
-	MH_ASSERT(call->transfer.easy); /* no memory */
+	call->plain = http_wire_is_plain(request);
+	call->transfer.easy = take_handle(client, call);
 	call->transfer.done = on_done;
 	call->client = client;
 	call->done = done;

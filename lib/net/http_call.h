@@ -29,6 +29,8 @@ struct http_call {
 	struct loop_transfer transfer; /* first: a call is found from its transfer */
 	struct http_client *client;
 	TAILQ_ENTRY(http_call) link;
+	bool plain; /* its curl handle can serve another plain call afterwards */
+	bool reused; /* it did: what is the same for all of them is set */
 	http_done_fn done;
 	void *ctx;
 
@@ -51,6 +53,11 @@ struct http_call {
 	struct http_answer answer; /* its err: the first reason a callback found */
 };
 
+/* Whether it is a POST from memory whose answer goes to memory: all calls of the API
+ * are, and a curl handle costs more to make than one of them to send. */
+bool http_wire_is_plain(const struct http_request *request);
+/* Before the handle of an ended plain call is kept: it forgets the call. */
+void http_wire_forget(CURL *easy);
 /* Checks the request and sets the handle up for it. */
 int http_wire_set_up(struct http_call *call, const struct http_request *request,
 		     const struct http_options *options,

@@ -219,6 +219,7 @@ static int set_url(struct http_call *call, const struct http_request *request,
 	CURL *easy = call->transfer.easy;
 	CLEAN(uri) struct uri u = { 0 };
 	CLEAN(free) char *host = NULL;
+	bool is_near;
 
 	call->label = mh_strdup(request->method); /* until the URL proves usable */
 	if (uri_parse(request->url, &u, err) != 0)
@@ -236,11 +237,12 @@ static int set_url(struct http_call *call, const struct http_request *request,
 	if (!is_token(request->method, strlen(request->method)))
 		return mh_err_set(err, MH_E_CONFIG, "'%s' is not an HTTP method",
 				  request->method);
+	is_near = uri_is_loopback(&u) || str_starts_with(u.host, "169.254.") ||
+		  str_starts_with(u.host, "fe80:") ||
+		  strcmp(u.host, "fd00:ec2::254") == 0;
 	must(curl_easy_setopt(easy, CURLOPT_URL, request->url));
 	must(curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L));
-	if (uri_is_loopback(&u) || str_starts_with(u.host, "169.254.") ||
-	    str_starts_with(u.host, "fe80:") || strcmp(u.host, "fd00:ec2::254") == 0)
-		must(curl_easy_setopt(easy, CURLOPT_PROXY, ""));
+	must(curl_easy_setopt(easy, CURLOPT_PROXY, is_near ? "" : NULL));
 	return 0;
 }
 
@@ -460,35 +462,16 @@ static int on_progress(void *ctx, curl_off_t down_total, curl_off_t down,
 	return 0;
 }
 
-static void set_answer(struct http_call *call, const struct http_request *request)
+/* The same for all calls of a client. */
+static void set_constants(CURL *easy, const struct http_options *options)
 {
-	CURL *easy = call->transfer.easy;
-
-	call->answer_fd = request->answer_fd;
-	call->answer_offset = request->answer_offset;
-	call->max_file = request->max_file;
-	must(curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header));
-	must(curl_easy_setopt(easy, CURLOPT_HEADERDATA, call));
-	must(curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body));
-	must(curl_easy_setopt(easy, CURLOPT_WRITEDATA, call));
-	must(curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress));
-	must(curl_easy_setopt(easy, CURLOPT_XFERINFODATA, call));
-	must(curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L));
-	must(curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L));
-	if (call->answer_fd > 0)
-		must(curl_easy_setopt(easy, CURLOPT_BUFFERSIZE,
-				      (long)HTTP_FILE_BUFFER_BYTES));
-}
-
-/* ---- both ---- */
-
-static void set_connection(struct http_call *call, const struct http_request *request,
-			   const struct http_options *options)
-{
-	CURL *easy = call->transfer.easy;
 	int64_t connect_ms = options->connect_timeout_ms;
 
-	must(curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->curl_text));
+	must(curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header));
+	must(curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body));
+	must(curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress));
+	must(curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L));
+	must(curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L));
 	must(curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L));
 	must(curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L));
 #if LIBCURL_VERSION_NUM >= 0x075500
@@ -501,15 +484,45 @@ static void set_connection(struct http_call *call, const struct http_request *re
 	must(curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1));
 	must(curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2));
 	must(curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket));
-	must(curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, call));
 	must(curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L));
 	must(curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
 			      (long)(connect_ms ? connect_ms : HTTP_CONNECT_MS)));
-	must(curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms));
 	if (options->ca_file)
 		must(curl_easy_setopt(easy, CURLOPT_CAINFO, options->ca_file));
 	if (options->user_agent)
 		must(curl_easy_setopt(easy, CURLOPT_USERAGENT, options->user_agent));
+}
+
+/* This call's: where callbacks find it, and its limits. */
+static void set_call(struct http_call *call, const struct http_request *request)
+{
+	CURL *easy = call->transfer.easy;
+
+	call->answer_fd = request->answer_fd;
+	call->answer_offset = request->answer_offset;
+	call->max_file = request->max_file;
+	must(curl_easy_setopt(easy, CURLOPT_HEADERDATA, call));
+	must(curl_easy_setopt(easy, CURLOPT_WRITEDATA, call));
+	must(curl_easy_setopt(easy, CURLOPT_XFERINFODATA, call));
+	must(curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, call));
+	must(curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->curl_text));
+	must(curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms));
+	if (call->answer_fd > 0)
+		must(curl_easy_setopt(easy, CURLOPT_BUFFERSIZE,
+				      (long)HTTP_FILE_BUFFER_BYTES));
+}
+
+bool http_wire_is_plain(const struct http_request *request)
+{
+	return request->body && request->body_len > 0 && request->answer_fd <= 0 &&
+	       strcmp(request->method, "POST") == 0;
+}
+
+void http_wire_forget(CURL *easy)
+{
+	must(curl_easy_setopt(easy, CURLOPT_HTTPHEADER, NULL));
+	must(curl_easy_setopt(easy, CURLOPT_POSTFIELDS, NULL));
+	must(curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, NULL));
 }
 
 int http_wire_set_up(struct http_call *call, const struct http_request *request,
@@ -521,8 +534,9 @@ int http_wire_set_up(struct http_call *call, const struct http_request *request,
 	call->answer.sent_ms = call->start_wall_ms;
 	buf_init(&call->answer.body,
 		 request->max_body ? request->max_body : HTTP_MAX_BODY_BYTES);
-	set_connection(call, request, options);
-	set_answer(call, request);
+	if (!call->reused)
+		set_constants(call->transfer.easy, options);
+	set_call(call, request);
 	if (set_url(call, request, options, err) != 0 ||
 	    set_headers(call, request, err) != 0 || set_body(call, request, err) != 0)
 		return -1;

@@ -15,6 +15,8 @@ struct loop {
 	struct failed_list failed; /* in order of turn */
 	uint64_t turn;
 	bool stopped;
+	bool started; /* a transfer since curl was last asked to go on */
+	bool uv_ready; /* the last wait ended because of uv's descriptor */
 	void (*after)(void *ctx);
 	void *after_ctx;
 };
@@ -131,6 +133,7 @@ static void run_transfers(struct loop *loop)
 	CURLMsg *message;
 	int running, left;
 
+	loop->started = false;
 	must(curl_multi_perform(loop->multi, &running));
 	/* One at a time: a callback may start or stop any other transfer. */
 	while ((message = curl_multi_info_read(loop->multi, &left))) {
@@ -168,42 +171,66 @@ static bool uv_has_unwatched(const uv_loop_t *uv)
 #endif
 }
 
+/* How long uv can wait: 0 when there is something to run, -1 for ever. */
+static int uv_wait_ms(struct loop *loop)
+{
+	if (uv_has_unwatched(&loop->uv))
+		return 0;
+	uv_update_time(&loop->uv); /* callbacks may have taken long */
+	return uv_backend_timeout(&loop->uv);
+}
+
 static int wait_ms(struct loop *loop)
 {
 	int timeout;
 
-	if (loop->stopped || !TAILQ_EMPTY(&loop->failed) || uv_has_unwatched(&loop->uv))
+	if (loop->stopped || !TAILQ_EMPTY(&loop->failed))
 		return 0;
-	uv_update_time(&loop->uv); /* callbacks may have taken long */
-	timeout = uv_backend_timeout(&loop->uv);
+	timeout = uv_wait_ms(loop);
 	return timeout < 0 || timeout > LOOP_WAIT_MAX_MS ? LOOP_WAIT_MAX_MS : timeout;
 }
 
+/* Asking uv costs a system call, and most turns are about transfers alone. */
+static void run_uv(struct loop *loop)
+{
+	if (!loop->uv_ready && uv_wait_ms(loop) != 0)
+		return;
+	loop->uv_ready = false;
+	(void)uv_run(&loop->uv, UV_RUN_NOWAIT); /* whether handles are left: known */
+}
+
 static void turn(struct loop *loop)
+{
+	loop->turn++;
+	run_transfers(loop);
+	run_failed(loop);
+	run_uv(loop);
+	if (loop->after)
+		loop->after(loop->after_ctx);
+}
+
+/* The only call of the program that blocks; curl shortens the timeout to its own. */
+static void wait_for_something(struct loop *loop)
 {
 	struct curl_waitfd uv_fd = {
 		.fd = uv_backend_fd(&loop->uv),
 		.events = CURL_WAIT_POLLIN,
 	};
-	int timeout;
 
-	loop->turn++;
-	run_transfers(loop);
-	run_failed(loop);
-	(void)uv_run(&loop->uv, UV_RUN_NOWAIT); /* whether handles are left: known */
-	if (loop->after)
-		loop->after(loop->after_ctx);
-	timeout = wait_ms(loop);
-	/* The only call of the program that blocks; curl shortens the timeout to its
-	 * own. */
-	must(curl_multi_poll(loop->multi, &uv_fd, 1, timeout, NULL));
+	must(curl_multi_poll(loop->multi, &uv_fd, 1, wait_ms(loop), NULL));
+	loop->uv_ready = uv_fd.revents != 0;
 }
 
 void loop_run(struct loop *loop)
 {
-	do
+	do {
 		turn(loop);
-	while (!loop->stopped);
+		/* A new transfer can send at once. Its turn does not wait for others,
+		 * so that whatever starts one in each turn cannot shut uv out. */
+		if (loop->started && !loop->stopped)
+			turn(loop);
+		wait_for_something(loop);
+	} while (!loop->stopped);
 	loop->stopped = false;
 }
 
@@ -212,6 +239,7 @@ void loop_transfer_start(struct loop *loop, struct loop_transfer *t)
 	if (curl_easy_setopt(t->easy, CURLOPT_PRIVATE, t) != CURLE_OK)
 		MH_BUG("CURLOPT_PRIVATE");
 	must(curl_multi_add_handle(loop->multi, t->easy));
+	loop->started = true;
 	t->running = true;
 }
 
