@@ -12,7 +12,17 @@
 #include <sys/wait.h>
 
 #include "agent/job/netdeny.h"
+#include "lib/base/fsio.h"
 #include "lib/base/str.h"
+
+/* Of the kernel's own headers, which do not go together with the C library's. */
+#ifndef AT_RECURSIVE
+#define AT_RECURSIVE 0x8000
+#endif
+#define TREE_CLONE           1
+#define ATTR_RDONLY          1
+#define MOVE_FROM_EMPTY_PATH 0x04
+#define MOVE_TO_EMPTY_PATH   0x40
 
 pid_t ns_fork(bool own_network)
 {
@@ -122,6 +132,94 @@ static bool own_tmp(const struct spec *spec)
 	return true;
 }
 
+/* --- nothing else to write to --- */
+
+#if defined(SYS_open_tree) && defined(SYS_move_mount) && defined(SYS_mount_setattr)
+/* A place that stays as it is when all else becomes read-only. */
+struct writable {
+	int at_fd, tree_fd; /* where it is, and a copy of what is mounted there */
+};
+
+static void clean_writable(struct writable *w)
+{
+	clean_fd(&w->at_fd);
+	clean_fd(&w->tree_fd);
+}
+
+static int save_writable(const char *path, struct writable *ret)
+{
+	CLEAN(writable) struct writable w = { -1, -1 };
+
+	w.at_fd = open(path, O_PATH | O_CLOEXEC);
+	if (w.at_fd < 0)
+		return errno == ENOENT ? 0 : -1; /* said by whoever needs it */
+	w.tree_fd = (int)syscall(SYS_open_tree, w.at_fd, "",
+				 AT_EMPTY_PATH | AT_RECURSIVE | O_CLOEXEC | TREE_CLONE);
+	if (w.tree_fd < 0)
+		return -1;
+	*ret = w;
+	w.at_fd = w.tree_fd = -1;
+	return 0;
+}
+
+static int restore_writable(const struct writable *w)
+{
+	if (w->tree_fd < 0)
+		return 0;
+	return (int)syscall(SYS_move_mount, w->tree_fd, "", w->at_fd, "",
+			    MOVE_FROM_EMPTY_PATH | MOVE_TO_EMPTY_PATH);
+}
+
+static int make_read_only(void)
+{
+	const struct {
+		uint64_t set, clear, propagation, userns_fd;
+	} attr = { .set = ATTR_RDONLY };
+
+	return (int)syscall(SYS_mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &attr,
+			    sizeof attr);
+}
+
+/* Landlock says who may write and make files. It has no say over their modes, owners
+ * and times: for a root job, whose `cp -a . "$EMPTY/"` would set those of /, only
+ * read-only mounts do that. */
+static bool protect_host(const struct spec *spec)
+{
+	struct writable saved[SPEC_MAX_WRITE_DIRS + 1];
+	size_t count = 0;
+	int rc = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(saved); i++)
+		saved[i] = (struct writable){ -1, -1 };
+	for (size_t i = 0; i < spec->write_dir_count; i++) {
+		if (strcmp(spec->write_dirs[i], "/") == 0)
+			return false; /* it may write everywhere: as it is told */
+		rc = rc == 0 ? save_writable(spec->write_dirs[i], &saved[count++]) : rc;
+	}
+	if (rc == 0)
+		rc = save_writable(spec->work_dir, &saved[count++]);
+	if (rc == 0)
+		rc = make_read_only();
+	if (rc != 0)
+		say("modes, owners and times of the host's files are not protected");
+	for (size_t i = 0; rc == 0 && i < count; i++) {
+		if (restore_writable(&saved[i]) != 0) {
+			say("a directory stays read-only");
+			break;
+		}
+	}
+	for (size_t i = 0; i < count; i++)
+		clean_writable(&saved[i]);
+	return rc == 0;
+}
+#else
+static bool protect_host(const struct spec *spec)
+{
+	(void)spec;
+	return false; /* built for a kernel that cannot */
+}
+#endif
+
 void ns_prepare(const struct spec *spec, const char *jobdir, bool own_network,
 		struct sandbox_ground *ret)
 {
@@ -137,6 +235,7 @@ void ns_prepare(const struct spec *spec, const char *jobdir, bool own_network,
 	}
 	hide_job_directories(spec, jobdir);
 	hide_other_workspaces(spec);
+	ret->read_only = protect_host(spec);
 	ret->own_shm = mount("none", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV,
 			     "mode=1777") == 0;
 	ret->own_tmp = own_tmp(spec);

@@ -165,10 +165,11 @@ static int make_rules(const struct spec *spec, const struct sandbox_ground *grou
 
 	if (abi < 2) {
 		/* ABI 1 forbids renaming between directories, which breaks builds. */
-		(void)dprintf(STDERR_FILENO,
-			      "millhand: sandbox: this kernel's Landlock is %s: the job "
-			      "can write wherever its user can\n",
-			      abi == 0 ? "missing or off" : "too old");
+		if (!ground->read_only)
+			(void)dprintf(STDERR_FILENO,
+				      "millhand: sandbox: this kernel's Landlock is %s: "
+				      "the job can write wherever its user can\n",
+				      abi == 0 ? "missing or off" : "too old");
 		*ret = NULL;
 		return 0;
 	}

@@ -23,6 +23,7 @@ struct sandbox_ground {
 	bool own_network; /* in a network namespace of its own */
 	bool own_shm; /* /dev/shm is private to the job */
 	bool own_tmp; /* /tmp and /var/tmp are the job's own tmp directory */
+	bool read_only; /* all else of the host's files is mounted read-only */
 };
 
 /* CONFIG when the configuration asks for what cannot be. */

@@ -691,6 +691,32 @@ def a_job_writes_in_its_workspace_and_where_it_is_allowed_only():
 
 
 @story
+def a_root_job_changes_no_mode_owner_or_time_of_the_hosts_files():
+    """Landlock has no say there: an unset variable in `cp -a . "$DIR/"` would set the mode of /."""
+    need_root()
+    with Jobs() as jobs:
+        allowed, forbidden = os.path.join(jobs.root, "releases"), os.path.join(jobs.root, "elsewhere")
+        for path in (allowed, forbidden):
+            os.mkdir(path)
+            os.chmod(path, 0o755)
+        before = (os.stat("/"), os.stat(forbidden))
+        attempts = [f"chmod 700 {forbidden}", f"chown 65534 {forbidden}", f"touch -d @0 {forbidden}", "touch /"]
+        script = "".join(f"if ( {a} ) 2>/dev/null; then echo 'could: {a}'; fi\n" for a in attempts)
+        script += f"touch -d @0 {allowed} && chmod 700 {allowed} && touch f && chmod 600 f && chmod 711 . && chown 65534 f && "
+        script += "echo x >/dev/null && touch /dev/shm/f && chmod 600 /dev/shm/f && "
+        script += "python3 -c 'import pty; pty.openpty()' && echo done"
+        job = jobs.start("command", {"command": script}, sandbox={"write": [allowed]}, public=["command"])
+        result = job.finish()
+        if "are not protected" in job.log():
+            skip("this kernel cannot make mounts read-only as a whole")
+        equal((result["outcome"], result["log_tail"]), ("success", "done"))
+        equal(os.stat(allowed).st_mode & 0o777, 0o700, "where it may write it may do all")
+        for was, path in zip(before, ("/", forbidden)):
+            now = os.stat(path)
+            equal((now.st_mode, now.st_uid, now.st_mtime), (was.st_mode, was.st_uid, was.st_mtime), path)
+
+
+@story
 def a_write_directory_that_is_missing_is_a_configuration_error():
     with Jobs() as jobs:
         job = jobs.start("command", {"command": "true"}, sandbox={"write": ["/nonexistent/releases"]})
