@@ -109,6 +109,27 @@ static int check_override(const struct run *r, struct json_object *override,
 	return 0;
 }
 
+/* Of one kind for one action there is one. */
+static int check_not_before(struct json_object *overrides, size_t n,
+			    struct api_error *err)
+{
+	struct json_object *o = array_item(overrides, n);
+	const char *name = json_opt_str(o, "actionName", "");
+	const char *kind = json_opt_str(o, "revisionType", "");
+
+	for (size_t i = 0; i < n; i++) {
+		struct json_object *before = array_item(overrides, i);
+
+		if (strcmp(json_opt_str(before, "actionName", ""), name) == 0 &&
+		    strcmp(json_opt_str(before, "revisionType", ""), kind) == 0)
+			return api_fail(err, "ValidationException",
+					"The source revision of action '%s' is "
+					"overridden by a %s more than once",
+					name, kind);
+	}
+	return 0;
+}
+
 static int check_overrides(const struct run *r, struct json_object *overrides,
 			   struct api_error *err)
 {
@@ -121,7 +142,8 @@ static int check_overrides(const struct run *r, struct json_object *overrides,
 			err, "ValidationException",
 			"Source revision overrides can only be used with V2 pipelines");
 	for (size_t i = 0; i < count; i++) {
-		if (check_override(r, array_item(overrides, i), err) != 0)
+		if (check_override(r, array_item(overrides, i), err) != 0 ||
+		    check_not_before(overrides, i, err) != 0)
 			return -1;
 	}
 	return 0;

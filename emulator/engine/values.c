@@ -147,6 +147,14 @@ static int find_inputs(struct op_ctx *ctx, const struct run *r,
 	return 0;
 }
 
+/* Dots alone mean another place to many a client that writes the key into a URL. */
+static const char *key_part(const char *name)
+{
+	if (strcmp(name, ".") == 0)
+		return "_";
+	return strcmp(name, "..") == 0 ? "__" : name;
+}
+
 /* <pipeline, at most 20>/<artifact, at most 10>/<7 random characters> (semantics E19):
  * always three parts, and new for each action execution. */
 static char *artifact_key(struct op_ctx *ctx, const char *pipeline, const char *artifact)
@@ -154,7 +162,7 @@ static char *artifact_key(struct op_ctx *ctx, const char *pipeline, const char *
 	char random[8];
 
 	ctx->ids->name(ctx->ids, sizeof(random) - 1, random);
-	return mh_format("%.20s/%.10s/%s", pipeline, artifact, random);
+	return mh_format("%.20s/%.10s/%s", key_part(pipeline), artifact, random);
 }
 
 static int choose_outputs(struct op_ctx *ctx, const struct run *r,

@@ -468,6 +468,20 @@ static void commit_override_reaches_the_source(void **state)
 	builtin_job_done(&job);
 }
 
+static void one_source_is_overridden_once(void **state)
+{
+	struct world *w = *state;
+
+	git_pipeline(w, "");
+	assert_string_equal(
+		fails(w, "StartPipelineExecution",
+		      "{'name':'p','sourceRevisions':[{'actionName':'Git',"
+		      "'revisionType':'COMMIT_ID','revisionValue':'cafe'},{'actionName':"
+		      "'Git','revisionType':'COMMIT_ID','revisionValue':'beef'}]}"),
+		"ValidationException");
+	assert_contains(w->error.message, "'Git' is overridden by a COMMIT_ID more than");
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -487,6 +501,7 @@ int main(void)
 		T(built_in_failure_fails_the_action),
 		T(built_in_work_for_a_deleted_pipeline_is_dropped),
 		T(commit_override_reaches_the_source),
+		T(one_source_is_overridden_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -88,6 +88,23 @@ static void keys_are_cut_and_stay_the_same_for_a_job(void **state)
 	assert_string_equal(key, again);
 }
 
+static void keys_hold_no_dot_segments(void **state)
+{
+	static const struct {
+		const char *name, *begins;
+	} rows[] = { { ".", "_/" }, { "..", "__/" }, { "...", ".../" } };
+	struct world *w = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const char *key;
+
+		create_pipeline(w, rows[i].name, "SUPERSEDED");
+		key = text_at(take(w, "Src").data,
+			      "outputArtifacts[0].location.s3Location.objectKey");
+		assert_memory_equal(key, rows[i].begins, strlen(rows[i].begins));
+	}
+}
+
 static void credentials_open_the_artifacts_of_their_job_alone(void **state)
 {
 	struct world *w = *state;
@@ -220,6 +237,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(job_data_is_complete),
 		T(keys_are_cut_and_stay_the_same_for_a_job),
+		T(keys_hold_no_dot_segments),
 		T(credentials_open_the_artifacts_of_their_job_alone),
 		T(action_without_artifacts_gets_no_credentials),
 		T(encryption_key_comes_from_the_artifact_store),
