@@ -173,13 +173,15 @@ static int assemble(struct s3_request *r, struct completion *c, struct blob *b,
 
 static void answer_completed(struct s3_request *r, const struct object_row *row)
 {
+	const char *host = s3_header(r, MHD_HTTP_HEADER_HOST);
 	CLEAN(free) char *quoted = mh_format("\"%s\"", row->etag);
+	CLEAN(free)
+	char *location = mh_format("%s%s%s", host ? "http://" : "", host ? host : "",
+				   r->target.path);
 	CLEAN(buf) struct buf b = BUF_INIT(S3_XML_MAX);
 
 	buf_puts(&b, XML_HEAD "<CompleteMultipartUploadResult" XML_NS ">");
-	buf_puts(&b, "<Location>");
-	xml_text(&b, r->target.path);
-	buf_puts(&b, "</Location>");
+	xml_element(&b, "Location", location);
 	xml_element(&b, "Bucket", r->target.bucket);
 	xml_element(&b, "Key", r->target.key);
 	xml_element(&b, "ETag", quoted);

@@ -431,6 +431,7 @@ def a_multipart_upload_becomes_one_object():
         raises("NoSuchUpload", s3.complete_multipart_upload, Bucket="bucket", Key="other", UploadId=upload,
                MultipartUpload={"Parts": parts})
         done = s3.complete_multipart_upload(MultipartUpload={"Parts": parts}, **target)
+        equal(done["Location"], f"{emulator.endpoint}/{target['Bucket']}/{target['Key']}", "where it is")
         whole = part + part[::-1] + b"end"
         digests = b"".join(hashlib.md5(p).digest() for p in (part, part[::-1], b"end"))
         equal(done["ETag"], '"%s-3"' % hashlib.md5(digests).hexdigest())
