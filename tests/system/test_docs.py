@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from mh.programs import AGENT, ARCHIVE, BUILD, EMULATOR, JOB, SRC, Place  # noqa: E402
+from mh.pages import Page  # noqa: E402
+from mh.programs import AGENT, ARCHIVE, BUILD, EMULATOR, JOB, PLUGIN_COMMAND, SRC, Place  # noqa: E402
 from mh.tap import check, equal, run, skip, story  # noqa: E402
 
 PAGES = os.path.join(SRC, "docs", "man")
@@ -61,6 +62,19 @@ def the_samples_are_configurations():
         if HAS_EMULATOR:
             place.run([EMULATOR, "--config", os.path.join(SRC, "etc", "emulator.conf"),
                        "--data-dir", place.path("data"), "--check"])
+
+
+@story
+def every_configuration_that_a_page_shows_is_one():
+    shown = [b.text for page in (("README.md",), ("docs", "run-an-agent.md")) for b in Page(*page).all if "actions = (" in b.text]
+    shown += re.findall(r"^\.Bd -literal.*\n((?:.*\n)*?actions = \((?:.*\n)*?)\.Ed", text_of("docs", "man", "millhand-agent.conf.5"), re.M)
+    check(len(shown) == 3, f"{len(shown)} configurations")
+    with Place() as place:
+        where = f'plugin_dir = "{os.path.dirname(PLUGIN_COMMAND)}"; libexec_dir = "{place.libexec()}";\n'
+        for text in shown:
+            with open(place.path("agent.conf"), "w") as f:
+                f.write(where + text)
+            check(": ok, " in place.run([AGENT, "-c", place.path("agent.conf"), "--check"]).stdout, text)
 
 
 # ---- manual pages ----
