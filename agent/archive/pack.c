@@ -10,11 +10,11 @@
 
 #include <archive.h>
 #include <archive_entry.h>
-#include <sodium.h>
 
 #include "agent/archive/beneath.h"
 #include "agent/archive/names.h"
 #include "agent/archive/tree.h"
+#include "lib/base/sha256.h"
 #include "lib/base/fsio.h"
 #include "lib/base/str.h"
 
@@ -30,7 +30,7 @@ struct pack {
 	char *block; /* READ_BLOCK bytes; owned by pack_archive() */
 	int out_fd;
 	uint64_t out_bytes;
-	crypto_hash_sha256_state hash;
+	struct sha256 hash;
 	struct mh_err out_err; /* why writing failed; class OK: it did not */
 };
 
@@ -272,7 +272,7 @@ static la_ssize_t out_write(struct archive *a, void *data, const void *bytes, si
 		archive_set_error(a, EIO, "%s", p->out_err.text);
 		return -1;
 	}
-	crypto_hash_sha256_update(&p->hash, bytes, len);
+	sha256_update(&p->hash, bytes, len);
 	p->out_bytes += len;
 	return (la_ssize_t)len;
 }
@@ -402,9 +402,9 @@ static int write_all(struct pack *p, struct mh_err *err)
 
 static void result_of(struct pack *p, struct pack_result *ret)
 {
-	unsigned char digest[crypto_hash_sha256_BYTES];
+	unsigned char digest[SHA256_SIZE];
 
-	crypto_hash_sha256_final(&p->hash, digest);
+	sha256_final(&p->hash, digest);
 	str_hex(digest, sizeof digest, ret->sha256);
 	ret->bytes = p->out_bytes;
 	ret->entries = p->tree.count - 1;
@@ -421,7 +421,7 @@ int pack_archive(const struct pack_from *from, enum pack_format format, int out_
 	bool is_dir;
 	int rc;
 
-	crypto_hash_sha256_init(&p.hash);
+	sha256_init(&p.hash);
 	beneath_init(&p.dir, from->fd);
 	tree_init(&p.tree, limits);
 	rc = from->file ? scan_entry(&p, from->file, &is_dir, err)

@@ -6,6 +6,7 @@
 
 #include <sodium.h>
 
+#include "lib/base/sha256.h"
 #include "lib/base/str.h"
 
 #define TAR_BLOCK 512
@@ -52,20 +53,20 @@ int source_sha256(const struct source *s, char ret_hex[SOURCE_SHA256_SIZE],
 		  struct mh_err *err)
 {
 	CLEAN(free) unsigned char *block = mh_alloc(STREAM_BLOCK);
-	unsigned char digest[crypto_hash_sha256_BYTES];
-	crypto_hash_sha256_state state;
+	unsigned char digest[SHA256_SIZE];
+	struct sha256 state;
 
-	crypto_hash_sha256_init(&state);
+	sha256_init(&state);
 	for (uint64_t at = 0; at < s->size;) {
 		uint64_t left = s->size - at;
 		size_t n = left < STREAM_BLOCK ? (size_t)left : STREAM_BLOCK;
 
 		if (source_read_at(s, at, block, n, err) != 0)
 			return -1;
-		crypto_hash_sha256_update(&state, block, n);
+		sha256_update(&state, block, n);
 		at += n;
 	}
-	crypto_hash_sha256_final(&state, digest);
+	sha256_final(&state, digest);
 	str_hex(digest, sizeof digest, ret_hex);
 	return 0;
 }

@@ -4,6 +4,7 @@
 
 #include <sodium.h>
 
+#include "lib/base/sha256.h"
 #include "lib/net/sigv4_steps.h"
 
 /* A key is found by a keyed hash of what it was derived from, so that the table
@@ -49,14 +50,11 @@ void sigv4_keys_free(struct sigv4_keys *keys)
 static void hmac(const unsigned char *key, size_t key_len, const char *text,
 		 unsigned char out[32])
 {
-	crypto_auth_hmacsha256_state state;
+	struct hmac_sha256 mac;
 
-	/* None of the three can fail. */
-	(void)crypto_auth_hmacsha256_init(&state, key, key_len);
-	(void)crypto_auth_hmacsha256_update(&state, (const unsigned char *)text,
-					    strlen(text));
-	(void)crypto_auth_hmacsha256_final(&state, out);
-	sodium_memzero(&state, sizeof state);
+	hmac_sha256_init(&mac, key, key_len);
+	hmac_sha256_update(&mac, text, strlen(text));
+	hmac_sha256_final(&mac, out);
 }
 
 static void derive(const char *secret, const struct sigv4_input *in,

@@ -6,6 +6,7 @@
 
 #include <sodium.h>
 
+#include "lib/base/sha256.h"
 #include "lib/base/str.h"
 
 const char sigv4_empty_hash[SIGV4_HASH_HEX_SIZE] =
@@ -13,10 +14,7 @@ const char sigv4_empty_hash[SIGV4_HASH_HEX_SIZE] =
 
 void sigv4_hash_hex(const void *data, size_t len, char out[SIGV4_HASH_HEX_SIZE])
 {
-	unsigned char hash[crypto_hash_sha256_BYTES];
-
-	(void)crypto_hash_sha256(hash, data, len); /* cannot fail */
-	str_hex(hash, sizeof hash, out);
+	sha256_hex(data, len, out);
 }
 
 bool sigv4_name_is(const char *header_name, const char *lower_name)
@@ -250,7 +248,7 @@ void sigv4_make(const struct sigv4_input *in, const char *secret,
 {
 	char hash[SIGV4_HASH_HEX_SIZE];
 	unsigned char key[32], signature[32];
-	crypto_auth_hmacsha256_state state;
+	struct hmac_sha256 mac;
 
 	ret->canonical_request = canonical_request(in);
 	sigv4_hash_hex(ret->canonical_request, strlen(ret->canonical_request), hash);
@@ -258,13 +256,9 @@ void sigv4_make(const struct sigv4_input *in, const char *secret,
 					in->amz_date, in->date, in->region, in->service,
 					hash);
 	sigv4_key(in->request->keys, secret, in, key);
-	/* None of the three can fail. */
-	(void)crypto_auth_hmacsha256_init(&state, key, sizeof key);
-	(void)crypto_auth_hmacsha256_update(&state,
-					    (const unsigned char *)ret->string_to_sign,
-					    strlen(ret->string_to_sign));
-	(void)crypto_auth_hmacsha256_final(&state, signature);
-	sodium_memzero(&state, sizeof state);
+	hmac_sha256_init(&mac, key, sizeof key);
+	hmac_sha256_update(&mac, ret->string_to_sign, strlen(ret->string_to_sign));
+	hmac_sha256_final(&mac, signature);
 	sodium_memzero(key, sizeof key);
 	ret->signature = mh_alloc(SIGV4_HASH_HEX_SIZE);
 	str_hex(signature, sizeof signature, ret->signature);
