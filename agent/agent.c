@@ -406,8 +406,12 @@ void agent_turn(void *ctx)
 	if (a->stopped)
 		return;
 	limit_polls(a);
-	if (agent_may_poll(a))
+	if (agent_may_poll(a)) {
 		soonest(&next, poller_run(a->poller, clock_mono_ms()));
+		soonest(&next, agent_wait(a, clock_mono_ms()));
+	} else {
+		agent_wait_stop(a);
+	}
 	soonest(&next, agent_judge_life(a, clock_mono_ms()));
 	set_timer(a, next, clock_mono_ms());
 }
@@ -537,6 +541,7 @@ void agent_free(struct agent *a)
 		remove_job(a, a->jobs);
 	if (a->polls)
 		agent_stop_signals(a);
+	agent_wait_stop(a);
 	cp_free(a->cp);
 	s3_free(a->s3);
 	aws_free(a->aws);

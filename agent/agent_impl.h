@@ -67,6 +67,8 @@ struct poll_call {
 	struct cp_call *call;
 };
 
+struct wait_call; /* agent_wait.c */
+
 struct agent {
 	const struct settings *settings;
 	struct agent_options options;
@@ -85,6 +87,11 @@ struct agent {
 	struct plugin_info *plugins; /* one per action entry */
 	char **entries; /* names of the action entries, as in the ledger */
 	struct poll_call *polls; /* one per entry */
+	struct wait_call *waits; /* under way */
+	int64_t wait_at_ms; /* when to ask whether the endpoint lets us wait; 0: now */
+	int wait_failures; /* in a row */
+	bool wait_known; /* it did once */
+	bool wait_on; /* it does now */
 	struct job *jobs; /* all that are not freed yet */
 
 	uv_timer_t timer;
@@ -147,6 +154,10 @@ void agent_poll(void *ctx, size_t entry, int batch);
 bool agent_may_poll(struct agent *a);
 /* Acknowledges the job by the nonce it was offered with again; false when it was not. */
 bool agent_take_reoffer(struct agent *a, struct job *job);
+
+/* agent_wait.c: being told when there is work; answers when to be called again. */
+int64_t agent_wait(struct agent *a, int64_t now_ms);
+void agent_wait_stop(struct agent *a);
 
 /* agent_recover.c */
 int agent_recover(struct agent *a, struct mh_err *err) MH_MUST_CHECK;

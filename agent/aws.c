@@ -23,6 +23,7 @@ struct aws_call {
 	struct http_call *http;
 	aws_done_fn done;
 	void *ctx;
+	bool held;
 };
 
 /* --- endpoints ------------------------------------------------------------------ */
@@ -133,6 +134,7 @@ static void sign(struct aws *aws, const struct aws_request *r, struct header_set
 	struct sigv4_request to_sign = {
 		.method = r->method,
 		.path = r->path,
+		.query = r->query,
 		.headers = set->pairs,
 		.header_count = set->count,
 		.payload_hash = r->payload_hash,
@@ -158,7 +160,7 @@ static void answered(void *ctx, struct http_answer *answer)
 	int64_t skew;
 
 	/* Of every answer, good or bad: a stale offset heals by itself. */
-	if (answer->status != 0 &&
+	if (answer->status != 0 && !call->held &&
 	    aws_skew_of(answer->server_date_ms, answer->age_s, answer->sent_ms,
 			answer->received_ms, &skew))
 		call->aws->skew_ms = skew;
@@ -172,7 +174,10 @@ struct aws_call *aws_send(struct aws *aws, const struct aws_request *r, aws_done
 	struct aws_call *call = mh_alloc(sizeof(*call));
 	struct header_set set = { 0 };
 	struct sigv4_result signature = { 0 };
-	CLEAN(free) char *url = mh_format("%s%s", r->origin, r->path);
+	CLEAN(free) char *query = r->query ? uri_query_canonical(r->query) : NULL;
+	CLEAN(free)
+	char *url = mh_format("%s%s%s%s", r->origin, r->path, query ? "?" : "",
+			      query ? query : "");
 	CLEAN(free) char *authorization = NULL;
 	struct http_request request;
 
@@ -196,7 +201,9 @@ struct aws_call *aws_send(struct aws *aws, const struct aws_request *r, aws_done
 		.timeout_ms = r->timeout_ms,
 		.stall_ms = r->stall_ms,
 	};
-	*call = (struct aws_call){ .aws = aws, .done = done, .ctx = ctx };
+	*call = (struct aws_call){
+		.aws = aws, .done = done, .ctx = ctx, .held = r->held
+	};
 	call->http = http_send(aws->http, &request, answered, call);
 	for (size_t i = 0; i < set.count; i++)
 		free(set.names[i]);

@@ -17,6 +17,7 @@
 
 #include "agent/creds.h"
 #include "lib/net/http.h"
+#include "lib/net/uri.h"
 
 /* Where a service is: an endpoint from the configuration, taken apart. */
 struct aws_endpoint {
@@ -40,6 +41,7 @@ struct aws_request {
 	const char *method;
 	const char *origin, *host; /* as in struct aws_endpoint */
 	const char *path; /* percent-encoded, begins with '/' */
+	const struct uri_query *query; /* or NULL */
 	const struct creds *creds;
 	const char *const *headers; /* "Name: value", NULL-terminated; all are signed */
 	const void *body; /* copied */
@@ -49,6 +51,7 @@ struct aws_request {
 	int answer_fd; /* -1: into memory */
 	int64_t answer_offset, max_file;
 	int64_t timeout_ms, stall_ms;
+	bool held; /* the server answers when it pleases: tells nothing about clocks */
 };
 
 struct aws_call;

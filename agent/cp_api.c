@@ -259,6 +259,33 @@ struct cp_call *cp_send(struct cp *cp, const struct cp_op *op, struct json_objec
 	return call;
 }
 
+struct aws_call *cp_wait(struct cp *cp, const char *types, int64_t seconds,
+			 aws_done_fn done, void *ctx)
+{
+	CLEAN(free) char *path = mh_format("%s/_millhand/wait", cp->endpoint.prefix);
+	CLEAN(free) char *limit = mh_format("%lld", (long long)seconds);
+	CLEAN(uri_query) struct uri_query query = { 0 };
+	int64_t timeout_ms = seconds * 1000 + cp->settings->api_timeout_ms;
+	struct aws_request r = {
+		.service = "codepipeline",
+		.method = "GET",
+		.origin = cp->endpoint.origin,
+		.host = cp->endpoint.host,
+		.path = path,
+		.query = &query,
+		.creds = &cp->creds,
+		.body_fd = -1,
+		.answer_fd = -1,
+		.timeout_ms = timeout_ms,
+		.stall_ms = timeout_ms,
+		.held = seconds > 0,
+	};
+
+	uri_query_add(&query, "types", types);
+	uri_query_add(&query, "seconds", limit);
+	return aws_send(cp->aws, &r, done, ctx);
+}
+
 /* --- bodies ----------------------------------------------------------------------------
  */
 

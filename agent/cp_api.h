@@ -75,6 +75,13 @@ struct cp_call *cp_send(struct cp *cp, const struct cp_op *op, struct json_objec
 			cp_done_fn done, void *ctx);
 void cp_cancel(struct cp_call *call);
 
+/* GET <endpoint>/_millhand/wait, signed as the operations are: answers when one of the
+ * types ("Build/Custom/Make/1,...") has work, after so many seconds at the latest. For
+ * agent_wait.c, which reads the answer; ends by done or aws_cancel(), the latest before
+ * cp_free(). */
+struct aws_call *cp_wait(struct cp *cp, const char *types, int64_t seconds,
+			 aws_done_fn done, void *ctx);
+
 /* Bodies; the caller owns them. */
 struct json_object *cp_poll_body(const struct action_settings *a,
 				 int batch) MH_MUST_CHECK;

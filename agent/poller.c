@@ -7,6 +7,7 @@
 #define GROWTH                1.3
 #define ERROR_CAP_MS          60000
 #define BURST                 10
+#define SAFETY_MS             60000 /* between polls of who is told when there is work */
 
 struct entry {
 	int max_jobs; /* 0: any */
@@ -14,6 +15,11 @@ struct entry {
 	bool in_flight;
 	int64_t due_ms, interval_ms;
 	int empties, failures;
+	bool full; /* had no free slot before one was given back */
+	bool hinted; /* there is said to be work: the next poll follows that */
+	bool polled_by_hint;
+	int vain; /* polls by a hint in a row that brought nothing */
+	int64_t wait_from_ms; /* no hint is asked for before */
 	uint64_t polled; /* turn of its last poll: who waits longest goes first */
 };
 
@@ -24,6 +30,7 @@ struct poller {
 	size_t count;
 	int used, reserved; /* of options.max_jobs */
 	int limit; /* -1: none */
+	bool waiting; /* hints come */
 	uint64_t turn;
 };
 
@@ -107,6 +114,8 @@ int64_t poller_run(struct poller *p, int64_t now_ms)
 		p->reserved += e->reserved;
 		e->in_flight = true;
 		e->polled = ++p->turn;
+		e->polled_by_hint = e->hinted;
+		e->hinted = false;
 		p->options.poll(p->options.ctx, (size_t)(e - p->entries), e->reserved);
 	}
 	return next_due(p);
@@ -124,6 +133,29 @@ static int release(struct poller *p, struct entry *e)
 	return batch;
 }
 
+static int64_t safety_ms(const struct poller *p)
+{
+	return p->options.max_ms > SAFETY_MS ? p->options.max_ms : SAFETY_MS;
+}
+
+static void set_due(struct poller *p, struct entry *e, int jobs, int batch,
+		    int64_t now_ms)
+{
+	int64_t pause = retry_jitter_ms(e->interval_ms);
+
+	if (jobs > 0)
+		e->vain = 0;
+	else if (e->polled_by_hint)
+		e->vain++;
+	/* One hint in vain is a race that was lost; after the second it may be no race.
+	 */
+	e->wait_from_ms = e->vain > 1 ? now_ms + pause : now_ms;
+	if (jobs >= batch)
+		e->due_ms = now_ms;
+	else
+		e->due_ms = now_ms + (p->waiting ? retry_jitter_ms(safety_ms(p)) : pause);
+}
+
 void poller_answered(struct poller *p, size_t entry, int jobs, int64_t now_ms)
 {
 	struct entry *e = &p->entries[entry];
@@ -139,7 +171,7 @@ void poller_answered(struct poller *p, size_t entry, int jobs, int64_t now_ms)
 		if (e->interval_ms > p->options.max_ms)
 			e->interval_ms = p->options.max_ms;
 	}
-	e->due_ms = jobs >= batch ? now_ms : now_ms + retry_jitter_ms(e->interval_ms);
+	set_due(p, e, jobs, batch, now_ms);
 }
 
 int64_t poller_failed(struct poller *p, size_t entry, const struct poller_failure *f,
@@ -166,20 +198,64 @@ void poller_take(struct poller *p, size_t entry)
 void poller_give(struct poller *p, size_t entry, int64_t now_ms)
 {
 	MH_ASSERT(p->entries[entry].used > 0);
+	for (size_t i = 0; i < p->count; i++)
+		p->entries[i].full = free_slots(p, &p->entries[i]) == 0;
 	p->entries[entry].used--;
 	p->used--;
 	/* The end of one action is often the beginning of another, of any type. One
-	 * that is failing keeps its distance. */
+	 * that is failing keeps its distance; who had a slot and is told when there is
+	 * work is told of that too. */
 	for (size_t i = 0; i < p->count; i++) {
 		struct entry *e = &p->entries[i];
 
-		if (e->failures > 0)
+		if (e->failures > 0 || (p->waiting && !e->full))
 			continue;
 		e->empties = 0;
 		e->interval_ms = p->options.min_ms;
 		if (e->due_ms > now_ms)
 			e->due_ms = now_ms;
 	}
+}
+
+/* --- waiting to be told -------------------------------------------------------- */
+
+void poller_waiting(struct poller *p, bool on, int64_t now_ms)
+{
+	if (p->waiting == on)
+		return;
+	p->waiting = on;
+	for (size_t i = 0; i < p->count; i++) {
+		struct entry *e = &p->entries[i];
+		int64_t due = now_ms +
+			      retry_jitter_ms(on ? safety_ms(p) : e->interval_ms);
+
+		e->vain = 0;
+		e->wait_from_ms = now_ms;
+		/* One that is due, or failing, goes on as it was. */
+		if (e->due_ms > now_ms && e->failures == 0)
+			e->due_ms = on || due < e->due_ms ? due : e->due_ms;
+	}
+}
+
+int64_t poller_may_wait(const struct poller *p, size_t entry, int64_t now_ms)
+{
+	const struct entry *e = &p->entries[entry];
+
+	if (!p->waiting || e->in_flight || e->failures > 0 || e->due_ms <= now_ms ||
+	    free_slots(p, e) == 0)
+		return POLLER_NEVER;
+	return e->wait_from_ms;
+}
+
+void poller_hint(struct poller *p, size_t entry, int64_t now_ms)
+{
+	struct entry *e = &p->entries[entry];
+
+	if (e->failures > 0)
+		return;
+	e->hinted = true;
+	if (e->due_ms > now_ms)
+		e->due_ms = now_ms;
 }
 
 void poller_limit(struct poller *p, int jobs)

@@ -14,6 +14,11 @@
  * jobs arrive, after the short interval; from 20 empty answers on the interval
  * grows to the long one (measurements 8). Errors back off to 60 s. One token
  * bucket holds all of it. Between polls nothing wakes up.
+ *
+ * Where the endpoint tells when there is work (agent_wait.c), poller_waiting() stops the
+ * blind polls, but for one a minute: poller_may_wait() says for which entries to wait,
+ * poller_hint() that one has work. Hints that bring nothing (another worker was quicker,
+ * or the job's queryable value is another) are believed again after the interval only.
  */
 #ifndef MH_AGENT_POLLER_H
 #define MH_AGENT_POLLER_H
@@ -56,6 +61,14 @@ int64_t poller_failed(struct poller *p, size_t entry, const struct poller_failur
 
 void poller_take(struct poller *p, size_t entry);
 void poller_give(struct poller *p, size_t entry, int64_t now_ms);
+
+/* Whether the endpoint tells when there is work. */
+void poller_waiting(struct poller *p, bool on, int64_t now_ms);
+/* From when on to wait for work of this entry: now_ms or earlier for at once,
+ * POLLER_NEVER when it is polled anyway or could take nothing. */
+int64_t poller_may_wait(const struct poller *p, size_t entry, int64_t now_ms);
+/* There is said to be work. */
+void poller_hint(struct poller *p, size_t entry, int64_t now_ms);
 
 /* At most so many jobs may come from now on (-1: any number). */
 void poller_limit(struct poller *p, int jobs);

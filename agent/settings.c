@@ -291,6 +291,13 @@ const struct conf_key settings_keys[] = {
 	  .def = "5",
 	  .unit = "polls a second",
 	  .help = "most polls a second, of all action types together" },
+	{ .path = "poll_wait",
+	  .type = CONF_DURATION,
+	  AT(poll_wait_ms),
+	  .max = MINUTE,
+	  .def = "20s",
+	  .help = "an endpoint that tells when there is work, as millhand-emulator does, "
+		  "is asked to answer after so long; 0: poll it instead" },
 	{ .path = "api_timeout",
 	  .type = CONF_DURATION,
 	  AT(api_timeout_ms),

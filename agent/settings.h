@@ -63,6 +63,7 @@ struct settings {
 
 	int64_t poll_interval_min_ms, poll_interval_max_ms;
 	int64_t poll_rate; /* polls a second, all action types together */
+	int64_t poll_wait_ms; /* at an endpoint that tells when there is work; 0: poll */
 	int64_t api_timeout_ms, ack_timeout_ms, stall_timeout_ms;
 	int64_t retry_base_ms, result_timeout_ms;
 	int64_t watch_interval_ms; /* how often running jobs are looked after; 0: never */

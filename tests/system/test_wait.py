@@ -15,7 +15,9 @@ from botocore.credentials import Credentials
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from mh.programs import Place, conf_value, wait_for  # noqa: E402
+from mh.stub import Stub  # noqa: E402
 from mh.tap import check, equal, run, story  # noqa: E402
+from mh.worker import FAST, Marks, action, finished  # noqa: E402
 
 ROLE = "arn:aws:iam::000000000000:role/r"
 SOURCE, BUILD = "Source/Custom/Hand/1", "Build/Custom/Hand/1"
@@ -326,6 +328,242 @@ def a_stop_answers_whoever_waits_and_does_not_wait_for_them():
         check(time.monotonic() - begun < 5, f"{time.monotonic() - begun:.1f} s")
         for waiting in waits:
             equal(waiting.end(), [])
+
+
+# ---- the agent ----
+
+def hand(place, command, category="Source", **keys):
+    return action(place, command, provider="Hand", category=category, **keys)
+
+
+def agent_of(place, endpoint, *actions, options=(), name="agent", **conf):
+    return place.agent(place.agent_conf(endpoint, actions, name=name, **conf), *options, name=name)
+
+
+def waits(agent):
+    wait_for(lambda: "wait.on" in agent.text(), what="the agent to wait instead of polling")
+
+
+def polls(emulator):
+    return emulator.text().count("operation=PollForJobs")
+
+
+@story
+def an_agent_starts_a_handler_within_milliseconds_of_a_jobs_appearance():
+    with Place() as place:
+        w = World(place)
+        marks = Marks(place)
+        agent = agent_of(place, w.emulator.endpoint, hand(place, f"date +%s.%N >> {marks.path}"))
+        waits(agent)
+        asked, told = [], []
+        for n in range(1, 16):
+            until_waiting(w)
+            begun = time.time()
+            w.start()
+            committed = time.time()
+            marks.wait(n)
+            started = float(marks.lines()[-1])
+            asked.append((started - begun) * 1000)
+            told.append((started - committed) * 1000)
+        print(f"# handler started after the start was answered: median {statistics.median(told):.1f} ms, best "
+              f"{min(told):.1f} ms, worst {max(told):.1f} ms; after it was asked for: median "
+              f"{statistics.median(asked):.1f} ms", flush=True)
+        # Intervals are the default ones, 1 s and more: polling could not. A busy machine may slow some.
+        check(min(told) <= 50, f"best {min(told):.1f} ms")
+        check(statistics.median(told) <= 250, f"median {statistics.median(told):.1f} ms")
+
+
+@story
+def an_idle_agent_waits_instead_of_polling():
+    with Place() as place:
+        w = World(place, "--log-level", "debug")
+        agent = agent_of(place, w.emulator.endpoint, hand(place, "true"), hand(place, "true", "Build"), **FAST)
+        waits(agent)
+        until_waiting(w)
+        before, ticks = polls(w.emulator), cpu_ticks(agent)
+        types, _ = w.wait("Test/Custom/Nobody/1", seconds=3)  # three seconds
+        equal(types, [])
+        equal(polls(w.emulator), before, "polls in three seconds")
+        check(cpu_ticks(agent) - ticks <= 2, f"{cpu_ticks(agent) - ticks} ticks of CPU")
+        equal(eventfds(w.emulator) - w.own_eventfds, 1, "one wait for both types")
+
+
+@story
+def jobs_beyond_the_slots_follow_at_once_when_one_is_free():
+    with Place() as place:
+        w = World(place)
+        gate, marks = place.path("gate"), Marks(place)
+        os.mkfifo(gate)
+        agent = agent_of(place, w.emulator.endpoint,
+                         hand(place, f"echo begun >> {marks.path}; read -r nothing < {gate}"), max_jobs=1)
+        waits(agent)
+        for _ in range(3):
+            w.start()
+        for n in range(1, 4):
+            marks.wait(n)
+            equal(len(marks.lines()), n, "one at a time")
+            equal(eventfds(w.emulator) - w.own_eventfds, 0, "no wait without a slot")
+            with open(gate, "w") as f:
+                f.write("go on\n")
+        until_waiting(w)
+
+
+@story
+def agents_that_wait_for_the_same_type_share_its_jobs():
+    with Place() as place:
+        w = World(place)
+        marks = Marks(place)
+        agents = [agent_of(place, w.emulator.endpoint, hand(place, f"echo $MILLHAND_JOB_ID >> {marks.path}"),
+                           name=f"agent{i}", max_jobs=2) for i in range(3)]
+        for agent in agents:
+            waits(agent)
+        for _ in range(24):
+            w.start()
+        marks.wait(24)
+        equal(len(set(marks.lines())), 24, "jobs")
+        equal(len(marks.lines()), 24, "runs")
+
+
+@story
+def an_agent_whose_emulator_is_killed_goes_on_with_the_next():
+    with Place() as place:
+        w = World(place)
+        marks = Marks(place)
+        agent = agent_of(place, w.emulator.endpoint, hand(place, marks.command()), **FAST)
+        waits(agent)
+        until_waiting(w)
+        port = w.emulator.port
+        w.emulator.kill()
+        wait_for(lambda: "wait.off" in agent.text(), what="the agent to notice")
+        w.emulator = place.emulator(port=port, name="again")
+        w.cp = w.emulator.client("codepipeline")
+        w.start()
+        marks.wait(1)
+        wait_for(lambda: agent.text().count("wait.on") == 2, what="the agent to wait again")
+
+
+@story
+def a_drain_does_not_stay_for_a_wait():
+    with Place() as place:
+        w = World(place)
+        agent = agent_of(place, w.emulator.endpoint, hand(place, "true"))
+        waits(agent)
+        until_waiting(w)
+        begun = time.monotonic()
+        equal(agent.stop(), 0, "exit code")
+        check(time.monotonic() - begun < 5, f"{time.monotonic() - begun:.1f} s")
+
+
+@story
+def a_job_with_another_queryable_value_does_not_make_the_agent_spin():
+    with Place() as place:
+        w = World(place, "--log-level", "debug")
+        w.cp.create_custom_action_type(
+            category="Source", provider="Room", version="1",
+            configurationProperties=[{"name": "Room", "required": True, "key": True, "secret": False, "queryable": True}],
+            inputArtifactDetails={"minimumCount": 0, "maximumCount": 0},
+            outputArtifactDetails={"minimumCount": 0, "maximumCount": 1})
+        for room in ("a", "b"):
+            w.cp.create_pipeline(pipeline={
+                "name": room, "roleArn": ROLE, "artifactStore": {"type": "S3", "location": "artifacts"}, "stages": [
+                    {"name": "Source", "actions": [{"name": "A", "actionTypeId": type_id("Source/Custom/Room/1"),
+                                                    "configuration": {"Room": room}}]},
+                    {"name": "Build", "actions": [{"name": "A", "actionTypeId": type_id(BUILD)}]}]})
+        marks = Marks(place)
+        entry = action(place, marks.command(), provider="Room", category="Source", query={"Room": "a"})
+        agent = agent_of(place, w.emulator.endpoint, entry)
+        waits(agent)
+        marks.wait(1)
+        before = w.emulator.text().count("PollForJobs")
+        w.wait("Test/Custom/Nobody/1", seconds=3)
+        made = w.emulator.text().count("PollForJobs") - before
+        check(made <= 8, f"{made} polls in three seconds")
+        w.cp.start_pipeline_execution(name="a")
+        marks.wait(2)
+        check(agent.alive(), "the agent lives")
+
+
+# ---- endpoints of others ----
+
+class Lies:
+    """Answers /_millhand/wait as the story wants; `said` counts."""
+
+    def __init__(self, held, asked=None):
+        self.held, self.asked, self.said = held, asked, 0
+
+    def __call__(self, handler, types, seconds):
+        self.said += 1
+        status, body = (200, b'{"types":[]}') if seconds == 0 and self.asked is None else \
+            (self.asked if seconds == 0 else self.held)(types)
+        handler.send(status, body, {"Content-Type": "application/json"})
+
+
+@story
+def an_endpoint_that_does_not_offer_it_is_asked_once():
+    with Place() as place, Stub() as stub:
+        agent = agent_of(place, stub.endpoint, action(place, "true"), **FAST)
+        wait_for(lambda: len(stub.seen("PollForJobs")) > 20, what="twenty polls")
+        equal(len(stub.waits_seen), 1, "questions")
+        finished(stub.job(), "success")
+        equal(len(stub.waits_seen), 1, "questions")
+        check("wait.o" not in agent.text(), "nothing is said of it")
+
+
+@story
+def poll_wait_0_never_asks():
+    with Place() as place, Stub() as stub:
+        agent_of(place, stub.endpoint, action(place, "true"), poll_wait="0s", **FAST)
+        wait_for(lambda: len(stub.seen("PollForJobs")) > 5, what="polls")
+        equal(stub.waits_seen, [], "questions")
+
+
+@story
+def answers_that_make_no_sense_leave_polling_as_it_was():
+    wrong = {"no JSON": b'{"types": [', "no object": b"[]", "no list": b'{"types": "Build/Custom/Make/1"}',
+             "nothing": b"", "a page": b"<html>busy</html>", "no member": b"{}"}
+    for what, body in wrong.items():
+        with Place() as place, Stub() as stub:
+            stub.waits = Lies(None, asked=lambda types, body=body: (200, body))
+            agent_of(place, stub.endpoint, action(place, "true"), **FAST)
+            finished(stub.job(), "success")
+            wait_for(lambda: len(stub.seen("PollForJobs")) > 10, what=f"polls ({what})")
+            equal(stub.waits.said, 1, f"questions ({what})")
+
+
+@story
+def waits_that_end_too_early_or_break_are_followed_by_polls_and_few_questions():
+    def cut(handler, types, seconds):
+        cut.said += 1
+        handler.send(200, b'{"types":[]}', {}) if seconds == 0 else handler.cut()
+
+    cut.said = 0
+    liars = {"nothing, at once": Lies(lambda types: (200, b'{"types":[]}')),
+             "types that nobody asked for": Lies(lambda types: (200, b'{"types":["A/B/C/1", 5, null, {}]}')),
+             "errors": Lies(lambda types: (500, b"")), "busy": Lies(lambda types: (503, b"{}")), "cut off": cut}
+    for what, liar in liars.items():
+        with Place() as place, Stub() as stub:
+            stub.waits = liar
+            agent = agent_of(place, stub.endpoint, action(place, "true"), poll_interval_min="50ms",
+                             poll_interval_max="200ms", poll_rate=100)
+            wait_for(lambda: len(stub.seen("PollForJobs")) > 15, what=f"polls ({what})")
+            finished(stub.job(), "success")
+            check(liar.said <= 12, f"{liar.said} questions ({what})")
+            check(agent.text().count("wait.on") <= 6, f"messages ({what})")
+
+
+@story
+def an_endpoint_that_always_says_work_is_not_polled_faster_than_the_interval():
+    with Place() as place, Stub() as stub:
+        stub.waits = Lies(lambda types: (200, json.dumps({"types": types}).encode()))
+        agent = agent_of(place, stub.endpoint, action(place, "true"), poll_interval_min="500ms",
+                         poll_interval_max="2s", poll_rate=100)
+        waits(agent)
+        before, begun = len(stub.seen("PollForJobs")), time.monotonic()
+        wait_for(lambda: len(stub.seen("PollForJobs")) >= before + 8, 30, "eight polls")
+        took = time.monotonic() - begun
+        check(took > 2, f"eight polls within {took:.1f} s")
+        check(stub.waits.said < 40, f"{stub.waits.said} waits")
+        finished(stub.job(), "success")
 
 
 run()

@@ -291,6 +291,103 @@ static void a_limit_ends_polling_when_enough_jobs_were_taken(void **ctx)
 	scene_free(s);
 }
 
+/* --- where the endpoint tells when there is work --- */
+
+static void being_told_replaces_all_polls_but_one_a_minute(void **ctx)
+{
+	struct scene *s = scene_with(8, 100);
+	int64_t next;
+
+	(void)ctx;
+	(void)poller_add(s->p, 0);
+	assert_int_equal(poller_may_wait(s->p, 0, s->now), POLLER_NEVER);
+	(void)run(s, NULL);
+	poller_waiting(s->p, true, s->now);
+	assert_int_equal(poller_may_wait(s->p, 0, s->now), POLLER_NEVER); /* polled now */
+	empty(s, 0);
+	assert_string_equal(run(s, &next), "");
+	assert_int_equal(next, s->now + 60000);
+	assert_true(poller_may_wait(s->p, 0, s->now) <= s->now);
+	s->now = next;
+	assert_int_equal(poller_may_wait(s->p, 0, s->now), POLLER_NEVER);
+	assert_string_equal(run(s, NULL), "0:8 ");
+	empty(s, 0);
+	/* Told no more: the interval again, also for who was to wait a minute. */
+	poller_waiting(s->p, false, s->now);
+	assert_int_equal(poller_may_wait(s->p, 0, s->now), POLLER_NEVER);
+	assert_string_equal(run(s, &next), "");
+	assert_int_equal(next, s->now + 1000);
+	/* Told again: what was planned becomes the one a minute. */
+	poller_waiting(s->p, true, s->now);
+	(void)run(s, &next);
+	assert_int_equal(next, s->now + 60000);
+	scene_free(s);
+}
+
+static void a_hint_polls_at_once_and_is_believed_less_when_it_was_in_vain(void **ctx)
+{
+	struct scene *s = scene_with(8, 100);
+	int64_t pause = 0;
+
+	(void)ctx;
+	(void)poller_add(s->p, 0);
+	(void)poller_add(s->p, 0);
+	poller_waiting(s->p, true, s->now);
+	(void)run(s, NULL);
+	empty(s, 0);
+	(void)run(s, NULL);
+	empty(s, 1);
+	for (int i = 0; i < 3; i++) {
+		s->now += pause;
+		assert_true(poller_may_wait(s->p, 0, s->now) <= s->now);
+		poller_hint(s->p, 0, s->now);
+		assert_int_equal(poller_may_wait(s->p, 0, s->now), POLLER_NEVER);
+		assert_string_equal(run(s, NULL), "0:8 ");
+		empty(s, 0);
+		pause = poller_may_wait(s->p, 0, s->now) - s->now;
+		/* One race lost is no reason; after that it may be none. */
+		assert_int_equal(pause, i == 0 ? 0 : 1000);
+		assert_string_equal(run(s, NULL), "");
+		assert_true(poller_may_wait(s->p, 1, s->now) <= s->now);
+	}
+	s->now += pause;
+	poller_hint(s->p, 0, s->now);
+	(void)run(s, NULL);
+	poller_answered(s->p, 0, 1, s->now); /* a job: hints are good again */
+	assert_true(poller_may_wait(s->p, 0, s->now) <= s->now);
+	scene_free(s);
+}
+
+static void who_has_no_slot_or_fails_is_not_waited_for(void **ctx)
+{
+	struct scene *s = scene_with(2, 100);
+	struct poller_failure f = { .asked_ms = -1 };
+
+	(void)ctx;
+	(void)poller_add(s->p, 1);
+	(void)poller_add(s->p, 0);
+	poller_waiting(s->p, true, s->now);
+	assert_string_equal(run(s, NULL), "0:1 1:1 ");
+	poller_answered(s->p, 0, 1, s->now);
+	poller_take(s->p, 0);
+	(void)poller_failed(s->p, 1, &f, s->now);
+	assert_int_equal(poller_may_wait(s->p, 0, s->now), POLLER_NEVER);
+	assert_int_equal(poller_may_wait(s->p, 1, s->now), POLLER_NEVER);
+	poller_hint(s->p, 1, s->now); /* a failing one keeps its distance */
+	assert_string_equal(run(s, NULL), "");
+	poller_give(s->p, 0, s->now); /* it was full: what waited is fetched at once */
+	assert_string_equal(run(s, NULL), "0:1 ");
+	empty(s, 0);
+	s->now += 1000;
+	assert_string_equal(run(s, NULL), "1:2 ");
+	empty(s, 1);
+	/* Of a slot more, who had one already is told like of all else. */
+	poller_take(s->p, 0);
+	poller_give(s->p, 0, s->now);
+	assert_string_equal(run(s, NULL), "0:1 ");
+	scene_free(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -307,6 +404,10 @@ int main(void)
 		cmocka_unit_test(a_throttle_slows_all_types_down),
 		cmocka_unit_test(one_bucket_holds_all_types),
 		cmocka_unit_test(a_limit_ends_polling_when_enough_jobs_were_taken),
+		cmocka_unit_test(being_told_replaces_all_polls_but_one_a_minute),
+		cmocka_unit_test(
+			a_hint_polls_at_once_and_is_believed_less_when_it_was_in_vain),
+		cmocka_unit_test(who_has_no_slot_or_fails_is_not_waited_for),
 	};
 
 	return cmocka_run_group_tests_name("poller", tests, NULL, NULL);

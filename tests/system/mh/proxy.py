@@ -29,6 +29,8 @@ class Request:
         self.method, self.target = line[0].decode(), line[1].decode("latin-1")
         target = self.header(b"x-amz-target")
         self.operation = target[len(TARGET):].decode() if target else f"S3 {self.method}"
+        if self.target.startswith("/_millhand/"):
+            self.operation = "wait"
 
     def header(self, name):
         return header(self.head, name)

@@ -21,7 +21,7 @@ import socket
 import threading
 import uuid
 from collections import defaultdict
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import botocore.auth
 import botocore.awsrequest
@@ -92,6 +92,8 @@ class Stub:
         self.faults = defaultdict(list)
         self.bad_signatures = []
         self.s3_headers = {}  # of the last PUT by key
+        self.waits = None  # a function (handler, types, seconds) that answers /_millhand/wait; None: 404
+        self.waits_seen = []  # paths
         self.hanging = threading.Event()
         self.server = _Server(("127.0.0.1", 0), _Handler)
         self.server.stub = self
@@ -344,7 +346,20 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 return job
         return None
 
+    def wait_for_work(self):
+        """GET /_millhand/wait: nothing of ours until a story says so by `waits`."""
+        stub = self.server.stub
+        with stub.lock:
+            stub.waits_seen.append(self.path)
+        if stub.waits is None:
+            return self.send(404, b"", {})
+        asked = parse_qs(urlsplit(self.path).query)
+        return stub.waits(self, asked["types"][0].split(","), int(asked["seconds"][0]))
+
     def do_GET(self):
+        return self.wait_for_work() if self.path.startswith("/_millhand/") else self.s3_get()
+
+    def s3_get(self):
         stub, bucket, key, fault = self.s3()
         job = self.allowed(stub, bucket, key, False)
         if fault in S3_FAULTS:
