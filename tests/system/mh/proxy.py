@@ -307,6 +307,8 @@ class Proxy:
             queue = self.queues[request.operation]
             if queue:
                 return queue.pop(0)
+        if request.operation == "wait":
+            return None  # the agent's question whether the endpoint lets it wait: the stub says no
         return self.choose(request) if self.choose else None
 
     def _accept(self):
