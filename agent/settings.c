@@ -80,6 +80,15 @@ static const struct conf_key sandbox_keys[] = {
 	  .def = "false",
 	  .help = "whether processes that the handler leaves behind live on; "
 		  "there are no namespaces then" },
+	{ .path = "processes",
+	  .type = CONF_INT,
+	  AT(processes),
+	  .min = 10,
+	  .max = 1000000,
+	  .def = "4096",
+	  .unit = "processes",
+	  .help = "most processes at once; counted over all of the user's, for an agent "
+		  "run by root over the job's" },
 	{ 0 },
 };
 #undef AT

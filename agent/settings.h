@@ -25,6 +25,7 @@ struct sandbox_settings {
 	bool network;
 	char *user; /* "" or absent: the agent's */
 	bool detach;
+	int64_t processes; /* most at once */
 };
 
 struct action_settings {

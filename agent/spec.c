@@ -138,6 +138,7 @@ static void put_sandbox(struct json_object *spec, const struct sandbox_settings 
 	json_put_bool(sandbox, "network", s->network);
 	json_put_str(sandbox, "user", s->user ? s->user : "");
 	json_put_bool(sandbox, "detach", s->detach);
+	json_put_i64(sandbox, "processes", s->processes);
 	json_put_obj(spec, "sandbox", sandbox);
 }
 

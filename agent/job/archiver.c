@@ -250,8 +250,11 @@ static void read_verdict(struct archive_verdict *v, struct json_object *doc)
 	const char *hash = json_opt_str(doc, "sha256", "");
 	unsigned char bytes[32];
 
+	const char *kind = json_opt_str(doc, "kind", "system");
+
 	if (!json_opt_bool(doc, "ok", false)) {
-		set_failure(v, failure_of_kind(json_opt_str(doc, "kind", "system")),
+		v->no_space = strcmp(kind, "space") == 0;
+		set_failure(v, failure_of_kind(kind),
 			    json_opt_str(doc, "message", "no reason was given"));
 		return;
 	}

@@ -28,6 +28,7 @@ struct archiver {
 
 struct archive_verdict {
 	int failure; /* MH_FAIL_*, 0 when it went well */
+	bool no_space; /* it failed, and may not when there is space again */
 	char message[MH_ERR_TEXT_MAX]; /* failure only */
 	char sha256[65]; /* of the archive, pack only */
 };

@@ -67,7 +67,7 @@ int landlock_new(int abi, bool scope_signals, struct landlock_rules **ret,
 		attr.handled_access_fs |= FS_REFER;
 	if (abi >= 3)
 		attr.handled_access_fs |= FS_TRUNCATE;
-	if (abi >= 6 && scope_signals)
+	if (abi >= LANDLOCK_ABI_SIGNALS && scope_signals)
 		attr.scoped = SCOPE_SIGNAL;
 	fd = syscall(__NR_landlock_create_ruleset, &attr, attr_size(abi), 0);
 	if (fd < 0)

@@ -11,6 +11,8 @@
 
 #include "lib/base/err.h"
 
+#define LANDLOCK_ABI_SIGNALS 6 /* the first that keeps signals inside */
+
 /* The kernel's Landlock ABI, 0 when it has none or it is switched off. */
 int landlock_abi(void);
 

@@ -9,6 +9,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 
 #include "agent/job/netdeny.h"
@@ -23,6 +24,8 @@
 #define ATTR_RDONLY          1
 #define MOVE_FROM_EMPTY_PATH 0x04
 #define MOVE_TO_EMPTY_PATH   0x40
+
+#define RESERVED_PIDS 300 /* that the kernel gives out but once */
 
 pid_t ns_fork(bool own_network)
 {
@@ -72,34 +75,74 @@ static int cover(const char *path)
 		     "mode=0711,size=64k");
 }
 
-static void hide_job_directories(const struct spec *spec, const char *jobdir)
+/* An empty directory over `top`, and in it our workspace alone, where it was. */
+static int cover_around_workspace(const struct spec *spec, const char *top)
 {
-	CLEAN(free) char *parent = jobdir ? directory_of_all(spec, jobdir) : NULL;
+	CLEAN(fd) int fd = open(spec->work_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	CLEAN(free) char *own = mh_format("/proc/self/fd/%d", fd);
+	struct mh_err err;
+	mode_t mask;
+	int rc;
 
-	if (parent && cover(parent) != 0)
-		say("the jobs' directories stay visible");
+	if (fd < 0 || cover(top) != 0)
+		return -1;
+	mask = umask(0); /* another user may have to pass */
+	rc = fs_mkdir_p(spec->work_dir, 0711, &err);
+	(void)umask(mask); /* answers ours */
+	if (rc == 0 && mount(own, spec->work_dir, NULL, MS_BIND | MS_REC, NULL) == 0)
+		return 0;
+	(void)umount2(top, MNT_DETACH); /* back to how it was */
+	return -1;
 }
 
-/* An empty directory over <work>, and in it ours alone. */
+static bool is_inside(const char *path, const char *dir)
+{
+	size_t len = strlen(dir);
+
+	return strncmp(path, dir, len) == 0 && path[len] == '/';
+}
+
+/* The agent's state directory, if jobs is <state>/jobs and the job needs nothing in it
+ * but its workspace. Caller frees. */
+static char *state_directory(const struct spec *spec, const char *jobs)
+{
+	CLEAN(free) char *state = NULL;
+
+	if (!str_ends_with(jobs, "/jobs") || strlen(jobs) == strlen("/jobs"))
+		return NULL;
+	state = mh_strndup(jobs, strlen(jobs) - strlen("/jobs"));
+	if (is_inside(spec->plugin, state))
+		return NULL;
+	for (size_t i = 0; i < spec->write_dir_count; i++) {
+		if (is_inside(spec->write_dirs[i], state) ||
+		    strcmp(spec->write_dirs[i], state) == 0)
+			return NULL;
+	}
+	return STEAL_PTR(state);
+}
+
+/* Ledger, locks, results, logs: nothing of the agent's is any job's business. */
+static void hide_agents_directories(const struct spec *spec, const char *jobdir)
+{
+	CLEAN(free) char *jobs = jobdir ? directory_of_all(spec, jobdir) : NULL;
+	CLEAN(free) char *state = jobs ? state_directory(spec, jobs) : NULL;
+	const char *top = state ? state : jobs;
+	int rc;
+
+	if (!top)
+		return;
+	rc = is_inside(spec->work_dir, top) ? cover_around_workspace(spec, top)
+					    : cover(top);
+	if (rc != 0)
+		say("the agent's directories stay visible");
+}
+
 static void hide_other_workspaces(const struct spec *spec)
 {
 	CLEAN(free) char *parent = directory_of_all(spec, spec->work_dir);
-	CLEAN(free) char *own = NULL;
-	CLEAN(fd) int fd = -1;
 
-	if (!parent)
-		return;
-	fd = open(spec->work_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	own = mh_format("/proc/self/fd/%d", fd);
-	if (fd < 0 || cover(parent) != 0) {
+	if (parent && cover_around_workspace(spec, parent) != 0)
 		say("other jobs' workspaces stay visible");
-		return;
-	}
-	if (mkdir(spec->work_dir, 0700) == 0 &&
-	    mount(own, spec->work_dir, NULL, MS_BIND | MS_REC, NULL) == 0)
-		return;
-	say("other jobs' workspaces stay visible");
-	(void)umount2(parent, MNT_DETACH); /* back to how it was */
 }
 
 /* Whether the job needs something that lies in this directory of the host. */
@@ -220,12 +263,38 @@ static bool protect_host(const struct spec *spec)
 }
 #endif
 
+static bool kernel_is_at_least(int major, int minor)
+{
+	struct utsname names;
+	int got_major = 0, got_minor = 0;
+
+	return uname(&names) == 0 &&
+	       sscanf(names.release, "%d.%d", &got_major, &got_minor) == 2 &&
+	       (got_major > major || (got_major == major && got_minor >= minor));
+}
+
+/* From Linux 6.14 on each PID namespace has a largest pid of its own, root's too;
+ * before, this file would be the whole machine's. */
+static bool limit_pids(const struct spec *spec)
+{
+	CLEAN(fd) int fd = -1;
+	char text[24];
+	struct mh_err err;
+
+	if (!kernel_is_at_least(6, 14))
+		return false;
+	fd = open("/proc/sys/kernel/pid_max", O_WRONLY | O_CLOEXEC);
+	(void)snprintf(text, sizeof text, "%lld",
+		       (long long)spec->processes + RESERVED_PIDS);
+	return fd >= 0 && fs_write_fd(fd, text, strlen(text), &err) == 0;
+}
+
 void ns_prepare(const struct spec *spec, const char *jobdir, bool own_network,
 		struct sandbox_ground *ret)
 {
 	struct mh_err err;
 
-	*ret = (struct sandbox_ground){ .own_network = own_network };
+	*ret = (struct sandbox_ground){ .own_network = own_network, .own_pids = true };
 	if (own_network && netdeny_loopback_up(&err) != 0)
 		(void)dprintf(STDERR_FILENO, "millhand: sandbox: %s\n", err.text);
 	/* Later mounts of the host still come in, ours do not go out. */
@@ -233,7 +302,7 @@ void ns_prepare(const struct spec *spec, const char *jobdir, bool own_network,
 		say("no mounts of its own");
 		return;
 	}
-	hide_job_directories(spec, jobdir);
+	hide_agents_directories(spec, jobdir);
 	hide_other_workspaces(spec);
 	ret->read_only = protect_host(spec);
 	ret->own_shm = mount("none", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV,
@@ -242,6 +311,8 @@ void ns_prepare(const struct spec *spec, const char *jobdir, bool own_network,
 	/* Last: until here /proc/self/fd of the host's /proc was needed. */
 	if (mount("none", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) != 0)
 		say("processes of others stay visible");
+	else
+		ret->few_pids = limit_pids(spec);
 }
 
 int ns_reap_until(pid_t handler)

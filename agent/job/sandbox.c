@@ -13,11 +13,12 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "agent/job/caps.h"
+#include "agent/job/killdeny.h"
 #include "agent/job/landlock.h"
 #include "agent/job/netdeny.h"
 
-#define FILES_SOFT_LIMIT     4096
-#define PROCESSES_SOFT_LIMIT 4096
+#define FILES_SOFT_LIMIT 4096
 
 void sandbox_reset_signals(void)
 {
@@ -60,7 +61,7 @@ void sandbox_die_with_parent(int peer_fd)
 		_exit(125);
 }
 
-static void lower_limit(int resource, rlim_t soft)
+static void lower_limit(int resource, rlim_t soft, bool for_good)
 {
 	struct rlimit limit;
 
@@ -70,17 +71,20 @@ static void lower_limit(int resource, rlim_t soft)
 		limit.rlim_cur = soft;
 	else
 		limit.rlim_cur = limit.rlim_max;
+	if (for_good)
+		limit.rlim_max = limit.rlim_cur;
 	(void)setrlimit(resource, &limit); /* below the hard limit: always allowed */
 }
 
-static void set_limits(void)
+static void set_limits(const struct spec *spec)
 {
 	struct rlimit no_core = { 0, 0 };
 
 	(void)setrlimit(RLIMIT_CORE, &no_core); /* lowering is always allowed */
-	lower_limit(RLIMIT_NOFILE, FILES_SOFT_LIMIT);
-	/* Counts all processes of the user; does not bind root. */
-	lower_limit(RLIMIT_NPROC, PROCESSES_SOFT_LIMIT);
+	lower_limit(RLIMIT_NOFILE, FILES_SOFT_LIMIT, false);
+	/* Counts all processes of the user, and binds this job alone: agent and shims
+	 * can still start theirs. Does not bind root. */
+	lower_limit(RLIMIT_NPROC, (rlim_t)spec->processes, true);
 }
 
 static int put_env(const char *name, const char *value, struct mh_err *err)
@@ -110,7 +114,7 @@ int sandbox_base(const struct spec *spec, struct mh_err *err)
 {
 	sandbox_reset_signals();
 	(void)umask(022); /* answers the old one */
-	set_limits();
+	set_limits(spec);
 	return set_environment(spec, err);
 }
 
@@ -158,11 +162,12 @@ static int allow_writes(const struct spec *spec, const struct sandbox_ground *gr
 
 /* NULL when the kernel has no Landlock that would do. */
 static int make_rules(const struct spec *spec, const struct sandbox_ground *ground,
-		      struct landlock_rules **ret, struct mh_err *err)
+		      struct landlock_rules **ret, int *ret_abi, struct mh_err *err)
 {
 	CLEAN(landlock) struct landlock_rules *rules = NULL;
 	int abi = landlock_abi();
 
+	*ret_abi = abi;
 	if (abi < 2) {
 		/* ABI 1 forbids renaming between directories, which breaks builds. */
 		if (!ground->read_only)
@@ -181,20 +186,49 @@ static int make_rules(const struct spec *spec, const struct sandbox_ground *grou
 	return 0;
 }
 
+static void say(const char *what, const char *why)
+{
+	(void)dprintf(STDERR_FILENO, "millhand: sandbox: %s%s%s\n", what,
+		      *why ? ": " : "", why);
+}
+
+/* What a job could do to processes that are not its own. */
+static void keep_signals_inside(const struct sandbox_ground *ground, bool scoped)
+{
+	struct mh_err err;
+
+	if (ground->own_pids || scoped)
+		return;
+	if (killdeny_filter(&err) == 0)
+		say("signals to all processes are refused, to a single one of its user's "
+		    "they are not",
+		    "");
+	else
+		say("the job can signal all processes of its user", err.text);
+}
+
 int sandbox_enter(const struct spec *spec, const struct sandbox_ground *ground,
 		  struct mh_err *err)
 {
 	CLEAN(landlock) struct landlock_rules *rules = NULL;
+	int abi;
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		return mh_err_sys(err, "no_new_privs");
 	/* The rules are made before the user changes, who may not reach the paths. */
-	if (make_rules(spec, ground, &rules, err) != 0)
+	if (make_rules(spec, ground, &rules, &abi, err) != 0)
 		return mh_err_wrap(err, "sandbox");
 	if (rules && landlock_enter(rules, err) != 0)
 		return mh_err_wrap(err, "sandbox");
+	/* A job that may leave processes behind is trusted with the host. */
+	if (!spec->detach && caps_reduce(err) != 0)
+		return mh_err_wrap(err, "sandbox");
 	if (sandbox_become(spec, err) != 0)
 		return mh_err_wrap(err, "sandbox");
+	if (!spec->detach)
+		keep_signals_inside(ground, rules && abi >= LANDLOCK_ABI_SIGNALS);
+	if (geteuid() == 0 && !ground->few_pids)
+		say("nothing limits how many processes the job starts", "");
 	if (!spec->network && !ground->own_network && netdeny_filter(err) != 0)
 		return mh_err_wrap(err, "sandbox: network = false");
 	sandbox_hide_memory();

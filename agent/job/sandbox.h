@@ -20,6 +20,8 @@
 int sandbox_base(const struct spec *spec, struct mh_err *err) MH_MUST_CHECK;
 
 struct sandbox_ground {
+	bool own_pids; /* in a PID namespace of its own */
+	bool few_pids; /* which takes spec.processes of them and no more */
 	bool own_network; /* in a network namespace of its own */
 	bool own_shm; /* /dev/shm is private to the job */
 	bool own_tmp; /* /tmp and /var/tmp are the job's own tmp directory */

@@ -15,6 +15,10 @@
 #include "lib/base/fsio.h"
 #include "lib/base/log.h"
 
+/* Together about 16 s: longer than most jobs that fill a disk by mistake. */
+#define SPACE_TRIES    6
+#define SPACE_FIRST_MS ((int64_t)250)
+
 static const char *const step_names[] = {
 	[STEP_UNPACK] = "unpack", [STEP_RUN] = "run",     [STEP_SWEEP] = "run",
 	[STEP_PACK] = "pack",     [STEP_FINISH] = "pack", [STEP_DONE] = "done",
@@ -197,6 +201,18 @@ static int note_packed(struct shim *s, const struct archive_verdict *verdict,
 	return 0;
 }
 
+/* Another job may have filled the disk, and will be over: true when the output is tried
+ * again. Its work is done; an input that does not fit has cost nothing yet. */
+static bool wait_for_space(struct shim *s)
+{
+	if (s->space_tries == SPACE_TRIES)
+		return false;
+	if (s->space_tries == 0)
+		logpipe_note(&s->log, "no space on the disk; trying again for a while");
+	s->space_at_ms = clock_mono_ms() + (SPACE_FIRST_MS << s->space_tries++);
+	return true;
+}
+
 void shim_archiver_ended(struct shim *s, int wait_status)
 {
 	bool packing = s->step == STEP_PACK;
@@ -206,6 +222,9 @@ void shim_archiver_ended(struct shim *s, int wait_status)
 	struct mh_err err;
 
 	archiver_conclude(&s->archiver, wait_status, &verdict);
+	if (verdict.no_space && packing && !s->stop.active && wait_for_space(s))
+		return;
+	s->space_tries = 0;
 	if (s->stop.active || verdict.failure) {
 		shim_fail(s, verdict.failure, "%s artifact %s: %s",
 			  packing ? "output" : "input", artifact->name, verdict.message);
@@ -310,6 +329,7 @@ int shim_main(int take_lock_fd)
 		.deadline_ms = NEVER_MS,
 		.sweep_at_ms = NEVER_MS,
 		.retry_at_ms = NEVER_MS,
+		.space_at_ms = NEVER_MS,
 		.question = -1,
 		.question_until_ms = NEVER_MS,
 	};

@@ -92,12 +92,15 @@ struct shim {
 
 	int64_t started_ms, deadline_ms; /* monotonic */
 	int64_t sweep_at_ms, retry_at_ms;
+	int64_t space_at_ms; /* when the archiver is tried again */
+	unsigned space_tries;
 	int64_t progress_at_ms; /* when progress may go out next */
 	bool progress_due;
 	int64_t question; /* id of the pending "wanted", -1: none */
 	int64_t question_until_ms;
 	size_t retries;
 	bool swept_any;
+	bool cleared; /* the workspace was given up for want of space */
 };
 
 /* From the lock to result.json; answers the exit code. lock_fd is held. */

@@ -1,4 +1,5 @@
 /* result.json: composed once, written until it is written. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -109,6 +110,29 @@ static bool jobdir_is_gone(const struct shim *s)
 	return faccessat(s->jobdir_fd, "lock", F_OK, 0) != 0 && errno == ENOENT;
 }
 
+/* What the job filled the disk with is no longer needed, neither by it nor by what it
+ * made: that lies packed in store/. */
+static void clear_workspace(struct shim *s)
+{
+	CLEAN(fd) int fd = openat(s->workdir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+	struct mh_err err;
+
+	s->cleared = true;
+	if (!dir)
+		return;
+	(void)STEAL_FD(fd); /* closedir closes it */
+	while ((entry = readdir(dir))) {
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		/* What cannot be removed stays: the result is tried again anyway. */
+		(void)!fs_remove_tree_at(s->workdir_fd, entry->d_name, &err);
+	}
+	(void)closedir(dir); /* only read */
+	(void)!fs_remove_tree_at(s->jobdir_fd, "fetch", &err); /* as above */
+}
+
 /* No space, most likely: space may come back, the outcome would not. */
 static void try_again(struct shim *s, const struct mh_err *err)
 {
@@ -125,11 +149,17 @@ static void try_again(struct shim *s, const struct mh_err *err)
 void shim_finish(struct shim *s)
 {
 	struct mh_err err;
+	int rc;
 
 	s->retry_at_ms = NEVER_MS;
 	if (s->log.read_fd >= 0)
 		logpipe_drain(&s->log); /* the archive program may have said something */
-	if (write_result(s, &err) != 0 && !jobdir_is_gone(s)) {
+	rc = write_result(s, &err);
+	if (rc != 0 && err.cls == MH_E_FULL && !s->cleared) {
+		clear_workspace(s);
+		rc = write_result(s, &err);
+	}
+	if (rc != 0 && !jobdir_is_gone(s)) {
 		try_again(s, &err);
 		return;
 	}

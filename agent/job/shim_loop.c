@@ -155,6 +155,8 @@ static int64_t next_timer(const struct shim *s)
 		at = earlier(at, s->sweep_at_ms);
 	if (s->step == STEP_FINISH)
 		at = earlier(at, s->retry_at_ms);
+	if (s->step == STEP_PACK)
+		at = earlier(at, s->space_at_ms);
 	if (s->progress_due)
 		at = earlier(at, s->progress_at_ms);
 	return earlier(at, s->question_until_ms);
@@ -187,6 +189,10 @@ static void run_timers(struct shim *s)
 	}
 	if (s->step == STEP_SWEEP && now >= s->sweep_at_ms)
 		shim_sweep(s);
+	if (now >= s->space_at_ms) {
+		s->space_at_ms = NEVER_MS;
+		shim_advance(s);
+	}
 	if (s->step == STEP_FINISH && now >= s->retry_at_ms)
 		shim_finish(s);
 }

@@ -64,6 +64,8 @@ void shim_stop(struct shim *s, int failure, int64_t grace_ms, const char *fmt, .
 	logpipe_note(&s->log, "%s", s->stop.message);
 	if (s->archiver.pid) /* it leaves nothing behind that counts */
 		(void)kill(s->archiver.pid, SIGKILL); /* not reaped yet, so it is ours */
+	if (s->space_at_ms != NEVER_MS)
+		s->space_at_ms = clock_mono_ms(); /* no use in waiting any longer */
 	if (s->step != STEP_RUN)
 		return;
 	(void)eventfd_write(s->handler.cancel_fd, 1); /* an eventfd takes a 1 */

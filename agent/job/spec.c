@@ -170,6 +170,10 @@ static int parse_sandbox(struct json_object *doc, struct spec *s, struct mh_err 
 	s->network = json_opt_bool(sandbox, "network", true);
 	s->detach = json_opt_bool(sandbox, "detach", false);
 	s->user = json_opt_str(sandbox, "user", "");
+	s->processes = json_opt_i64(sandbox, "processes", SPEC_PROCESSES);
+	if (s->processes < 1 || s->processes > SPEC_PROCESSES_MAX)
+		return mh_err_set(err, MH_E_PROTO, "sandbox: processes: %lld",
+				  (long long)s->processes);
 	if (count > SPEC_MAX_WRITE_DIRS)
 		return mh_err_set(err, MH_E_PROTO, "sandbox: write: %zu, the limit is %d",
 				  count, SPEC_MAX_WRITE_DIRS);

@@ -19,6 +19,8 @@
 #define SPEC_MAX_ARTIFACTS  10
 #define SPEC_MAX_WRITE_DIRS 64
 #define SPEC_GRACE_MAX_MS   ((int64_t)60 * 60 * 1000)
+#define SPEC_PROCESSES      4096 /* unless the agent says otherwise */
+#define SPEC_PROCESSES_MAX  1000000
 
 /* One artifact. Strings are borrowed from the document. */
 struct spec_artifact {
@@ -50,6 +52,7 @@ struct spec {
 	bool network;
 	bool detach;
 	const char *user; /* "": the agent's */
+	int64_t processes; /* most at once */
 
 	bool switch_user; /* user was looked up and is another one */
 	uid_t uid;
