@@ -8,8 +8,9 @@
 #include "lib/base/buf.h"
 #include "lib/net/uri.h"
 
-#define MASK          "****"
-#define URL_MAX_BYTES 2048 /* what an answer can show */
+#define MASK            "****"
+#define QUERY_VALUE_MAX 50 /* characters of PollForJobs' queryParam */
+#define URL_MAX_BYTES   2048 /* what an answer can show */
 
 static int load_custom(struct op_ctx *ctx, struct json_object *id,
 		       struct action_type *ret, bool *ret_found, struct api_error *err)
@@ -89,6 +90,70 @@ const char *action_type_queryable(const struct action_type *t)
 			return json_opt_str(p, "name", NULL);
 	}
 	return NULL;
+}
+
+/* ---- values ---- */
+
+static bool is_number(const char *text)
+{
+	CLEAN(json) struct json_object *value = NULL;
+	struct mh_err e = MH_ERR_INIT;
+
+	return strpbrk(text, " \t\r\n") == NULL &&
+	       json_parse(text, strlen(text), &value, &e) == 0 &&
+	       (json_object_is_type(value, json_type_int) ||
+		json_object_is_type(value, json_type_double));
+}
+
+static bool can_be_asked_for(const char *text, size_t max)
+{
+	static const char chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				    "0123456789_-";
+	size_t len = strlen(text);
+
+	return len >= 1 && len <= max && strspn(text, chars) == len;
+}
+
+enum value_fault property_judge(struct json_object *property, const char *value,
+				size_t queryable_max)
+{
+	const char *type = json_opt_str(property, "type", "String");
+
+	if (strcmp(type, "Number") == 0 && !is_number(value))
+		return VALUE_NO_NUMBER;
+	if (strcmp(type, "Boolean") == 0 && strcmp(value, "true") != 0 &&
+	    strcmp(value, "false") != 0)
+		return VALUE_NO_BOOLEAN;
+	if (json_opt_bool(property, "queryable", false) &&
+	    !can_be_asked_for(value, queryable_max))
+		return VALUE_NOT_QUERYABLE;
+	return VALUE_FITS;
+}
+
+int action_type_check_resolved(const struct action_type *t,
+			       struct json_object *configuration, struct mh_err *err)
+{
+	static const char *const faults[] = {
+		[VALUE_NO_NUMBER] = "is not a number",
+		[VALUE_NO_BOOLEAN] = "is neither 'true' nor 'false'",
+		[VALUE_NOT_QUERYABLE] = "cannot be asked for by a worker's queryParam, "
+					"which takes 1 to 50 characters of a-z, A-Z, "
+					"0-9, _ and -",
+	};
+
+	json_object_object_foreach(configuration, key, value)
+	{
+		enum value_fault fault = property_judge(property_of(t, key),
+							json_object_get_string(value),
+							QUERY_VALUE_MAX);
+
+		/* The value is not shown: it may be secret. */
+		if (fault != VALUE_FITS)
+			return mh_err_set(err, MH_E_REFUSED,
+					  "configuration %s: the value %s", key,
+					  faults[fault]);
+	}
+	return 0;
 }
 
 struct json_object *action_type_mask(const struct action_type *t,

@@ -139,6 +139,8 @@ static int prepare(struct op_ctx *ctx, struct start *st, struct mh_err *err)
 	    action_config(ctx, st->run, st->declared, INT64_MAX, &st->config, err) != 0)
 		return -1;
 	st->action.resolved_masked = masked(st, st->config);
+	if (action_type_check_resolved(&st->type, st->config, err) != 0)
+		return -1;
 	return action_artifacts(ctx, st->run, st->declared, &st->action, err);
 }
 

@@ -67,56 +67,37 @@ static int check_names(const struct declaration *d, struct api_error *err)
 
 /* ---- configuration ---- */
 
-static bool is_number(const char *text)
-{
-	CLEAN(json) struct json_object *value = NULL;
-	struct mh_err e = MH_ERR_INIT;
-
-	return strpbrk(text, " \t\r\n") == NULL &&
-	       json_parse(text, strlen(text), &value, &e) == 0 &&
-	       (json_object_is_type(value, json_type_int) ||
-		json_object_is_type(value, json_type_double));
-}
-
-static bool is_queryable_value(const char *text)
-{
-	static const char chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-				    "0123456789_-";
-	size_t len = strlen(text);
-
-	return len >= 1 && len <= QUERYABLE_VALUE_MAX && strspn(text, chars) == len;
-}
-
 /* The value of a property that is there. Values are never shown: they may be secret. */
 static int check_value(const struct declared_action *a, struct json_object *property,
 		       const char *value, struct api_error *err)
 {
 	const char *name = json_opt_str(property, "name", "");
-	const char *type = json_opt_str(property, "type", "String");
 
 	if (variables_present(value))
 		return 0; /* known only when the action starts */
-	if (strcmp(type, "Number") == 0 && !is_number(value))
+	switch (property_judge(property, value, QUERYABLE_VALUE_MAX)) {
+	case VALUE_NO_NUMBER:
 		return api_fail(
 			err, ACTION,
 			"Action configuration for action '%s' contains a value for '%s' "
 			"that is not a number",
 			a->name, name);
-	if (strcmp(type, "Boolean") == 0 && strcmp(value, "true") != 0 &&
-	    strcmp(value, "false") != 0)
+	case VALUE_NO_BOOLEAN:
 		return api_fail(
 			err, ACTION,
 			"Action configuration for action '%s' contains a value for '%s' "
 			"that is neither 'true' nor 'false'",
 			a->name, name);
-	if (json_opt_bool(property, "queryable", false) && !is_queryable_value(value))
+	case VALUE_NOT_QUERYABLE:
 		return api_fail(
 			err, ACTION,
 			"Action configuration for action '%s' contains an invalid value "
-			"for "
-			"the queryable property '%s': at most %d characters of a-z, A-Z, "
-			"0-9, _ and - are allowed",
+			"for the queryable property '%s': at most %d characters of a-z, "
+			"A-Z, 0-9, _ and - are allowed",
 			a->name, name, QUERYABLE_VALUE_MAX);
+	case VALUE_FITS:
+		break;
+	}
 	return 0;
 }
 

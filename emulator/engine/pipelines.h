@@ -44,6 +44,16 @@ int action_type_load(struct op_ctx *ctx, struct json_object *id, struct action_t
 void action_type_done(struct action_type *t);
 /* Name of its queryable property, or NULL. Borrowed from t. */
 const char *action_type_queryable(const struct action_type *t);
+enum value_fault { VALUE_FITS, VALUE_NO_NUMBER, VALUE_NO_BOOLEAN, VALUE_NOT_QUERYABLE };
+/* Whether a value without variables is what its property asks for (semantics D1, C7).
+ * queryable_max: characters that one may have which workers ask for. */
+enum value_fault property_judge(struct json_object *property, const char *value,
+				size_t queryable_max);
+/* The same for a configuration whose variables are resolved: REFUSED for the first value
+ * that does not fit. */
+int action_type_check_resolved(const struct action_type *t,
+			       struct json_object *configuration,
+			       struct mh_err *err) MH_MUST_CHECK;
 /* A copy of configuration with every secret property's value as "****". */
 struct json_object *action_type_mask(const struct action_type *t,
 				     struct json_object *configuration);

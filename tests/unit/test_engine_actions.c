@@ -166,6 +166,59 @@ static void unresolvable_variable_fails_the_action(void **state)
 	assert_string_equal(execution_state(w, "p", e), "Failed");
 }
 
+static void resolved_value_that_does_not_fit_fails_the_action(void **state)
+{
+	static const struct {
+		const char *value, *says; /* NULL: it fits */
+	} rows[] = {
+		{ "{'Name':'#{src.v}','Count':'#{src.n}','Fast':'#{src.b}'}", NULL },
+		{ "{'Name':'#{src.slash}'}", "Name: the value cannot be asked for" },
+		{ "{'Name':'#{src.empty}'}", "Name: the value cannot be asked for" },
+		{ "{'Name':'a-#{codepipeline.PipelineExecutionId}'}", NULL },
+		{ "{'Name':'#{codepipeline.PipelineExecutionId}#{src.n}#{src.n}x'}",
+		  "Name: the value cannot be asked for" },
+		{ "{'Name':'x','Count':'#{src.v}'}", "Count: the value is not a number" },
+		{ "{'Name':'x','Fast':'#{src.v}'}", "Fast: the value is neither" },
+	};
+	struct world *w = *state;
+
+	call(w, "CreateCustomActionType",
+	     "{'category':'Build','provider':'Typed','version':'1','"
+	     "configurationProperties':["
+	     "{'name':'Name','required':true,'key':true,'secret':false,'queryable':true},"
+	     "{'name':'Count','required':false,'key':false,'secret':false,'type':'Number'"
+	     "},"
+	     "{'name':'Fast','required':false,'key':false,'secret':false,'type':'Boolean'"
+	     "}],"
+	     "'inputArtifactDetails':{'minimumCount':0,'maximumCount':0},"
+	     "'outputArtifactDetails':{'minimumCount':0,'maximumCount':0}}");
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		CLEAN(free) char *name = mh_format("p%zu", i);
+		CLEAN(free)
+		char *stages = mh_format(
+			"[" SOURCE ",{'name':'Build','actions':[{'name':"
+			"'B','configuration':%s," TYPE("Build", "Typed") "}]}]",
+			rows[i].value);
+		CLEAN(free) char *input = declare(name, "SUPERSEDED", stages);
+
+		call(w, "CreatePipeline", "%s", input);
+		call(w, "PutJobSuccessResult",
+		     "{'jobId':'%s','outputVariables':{'v':'main','n':'1234567','b':"
+		     "'true','slash':'feature/x','empty':''}}",
+		     take(w, "Src").id);
+		assert_string_equal(action_state(w, name, "Build", "B", "status"),
+				    rows[i].says ? "Failed" : "InProgress");
+		if (!rows[i].says)
+			continue;
+		assert_string_equal(
+			action_state(w, name, "Build", "B", "errorDetails.code"),
+			"ConfigurationError");
+		assert_contains(
+			action_state(w, name, "Build", "B", "errorDetails.message"),
+			rows[i].says);
+	}
+}
+
 static void revision_of_a_custom_source_is_shown(void **state)
 {
 	struct world *w = *state;
@@ -490,6 +543,7 @@ int main(void)
 		T(failure_lets_siblings_finish_and_starts_no_later_group),
 		T(variables_are_resolved_when_the_action_starts),
 		T(unresolvable_variable_fails_the_action),
+		T(resolved_value_that_does_not_fit_fails_the_action),
 		T(revision_of_a_custom_source_is_shown),
 		T(action_without_a_worker_says_so),
 		T(stage_with_conditions_fails_instead_of_passing_them_unasked),
