@@ -149,7 +149,7 @@ void agent_log_dump(struct agent *a)
 		  LOG_I("doubts_dropped", (int64_t)a->ended[JOB_END_DROPPED]),
 		  LOG_I("doubts_kept", (int64_t)a->doubts_kept),
 		  LOG_I("retry_quota", a->quota.tokens),
-		  LOG_I("skew_ms", aws_skew_ms(a->aws)), LOG_END);
+		  LOG_I("skew_ms", aws_skew_ms(a->aws, "codepipeline")), LOG_END);
 	for (const struct job *job = a->jobs; job; job = job->next)
 		log_event(LOG_LEVEL_INFO, "agent.job", job_state_name(job->rec.state),
 			  JOB_FIELDS(job), LOG_I("ack_attempts", job->rec.ack_attempts),

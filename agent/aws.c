@@ -15,11 +15,17 @@ struct aws {
 	struct http_client *http; /* borrowed */
 	char *region;
 	struct sigv4_keys *keys; /* most requests are signed with the same one */
-	int64_t skew_ms;
+	/* Of the two services' clocks, which need not be of one server: an answer of
+	 * the store must not mislead the next call of the API. */
+	struct skew {
+		bool known;
+		int64_t ms;
+	} api, store;
 };
 
 struct aws_call {
 	struct aws *aws;
+	struct skew *skew; /* of the service it is for: in aws */
 	struct http_call *http;
 	aws_done_fn done;
 	void *ctx;
@@ -75,9 +81,22 @@ bool aws_skew_of(int64_t server_date_ms, int64_t age_s, int64_t sent_ms,
 	return true;
 }
 
-int64_t aws_skew_ms(const struct aws *aws)
+static const struct skew *skew_of_service(const struct aws *aws, const char *service)
 {
-	return aws->skew_ms;
+	return strcmp(service, "s3") == 0 ? &aws->store : &aws->api;
+}
+
+/* Until a service has told its own time, the other's is the better guess. */
+static int64_t skew_in_use(const struct aws *aws, const struct skew *skew)
+{
+	const struct skew *other = skew == &aws->api ? &aws->store : &aws->api;
+
+	return skew->known ? skew->ms : other->ms;
+}
+
+int64_t aws_skew_ms(const struct aws *aws, const char *service)
+{
+	return skew_in_use(aws, skew_of_service(aws, service));
 }
 
 /* --- sending ------------------------------------------------------------------------ */
@@ -143,7 +162,7 @@ static void sign(struct aws *aws, const struct aws_request *r, struct header_set
 	struct sigv4_creds creds = { r->creds->access_key_id, r->creds->secret_access_key,
 				     r->creds->session_token };
 	struct sigv4_scope scope = { aws->region, r->service,
-				     clock_wall_ms() + aws->skew_ms };
+				     clock_wall_ms() + aws_skew_ms(aws, r->service) };
 
 	if (!to_sign.payload_hash) {
 		sigv4_hash_hex(r->body ? r->body : "", r->body ? r->body_len : 0, hash);
@@ -163,7 +182,7 @@ static void answered(void *ctx, struct http_answer *answer)
 	if (answer->status != 0 && !call->held &&
 	    aws_skew_of(answer->server_date_ms, answer->age_s, answer->sent_ms,
 			answer->received_ms, &skew))
-		call->aws->skew_ms = skew;
+		*call->skew = (struct skew){ true, skew };
 	free(call);
 	done(done_ctx, answer);
 }
@@ -202,7 +221,11 @@ struct aws_call *aws_send(struct aws *aws, const struct aws_request *r, aws_done
 		.stall_ms = r->stall_ms,
 	};
 	*call = (struct aws_call){
-		.aws = aws, .done = done, .ctx = ctx, .held = r->held
+		.aws = aws,
+		.skew = strcmp(r->service, "s3") == 0 ? &aws->store : &aws->api,
+		.done = done,
+		.ctx = ctx,
+		.held = r->held,
 	};
 	call->http = http_send(aws->http, &request, answered, call);
 	for (size_t i = 0; i < set.count; i++)

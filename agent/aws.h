@@ -61,8 +61,12 @@ struct aws_call *aws_send(struct aws *aws, const struct aws_request *r, aws_done
 			  void *ctx);
 void aws_cancel(struct aws_call *call);
 
-/* How far this host's clock is behind the services' (ms to add). */
-int64_t aws_skew_ms(const struct aws *aws);
+/* How far this host's clock is behind that service's (ms to add): "codepipeline" and
+ * "s3" need not be of one server. */
+int64_t aws_skew_ms(const struct aws *aws, const char *service);
+
+/* An error that may mean a wrong clock means it when the clock was that wrong (A12). */
+#define AWS_SKEW_TELLING_MS (4 * 60 * INT64_C(1000))
 
 /* Exposed for tests: the skew an answer shows; false when it shows none. */
 bool aws_skew_of(int64_t server_date_ms, int64_t age_s, int64_t sent_ms,

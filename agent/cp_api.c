@@ -9,8 +9,8 @@
 #include "lib/base/log.h"
 #include "lib/base/macros.h"
 
-#define TARGET_PREFIX   "CodePipeline_20150709."
-#define SKEW_TELLING_MS (4 * 60 * INT64_C(1000)) /* semantics A12 */
+#define TARGET_PREFIX "CodePipeline_20150709."
+#define SERVICE       "codepipeline"
 
 const struct cp_op cp_op_poll = { "PollForJobs", "poll", false };
 const struct cp_op cp_op_ack = { "AcknowledgeJob", "ack", true };
@@ -120,7 +120,7 @@ static void send_call(struct cp_call *call)
 	const char *const headers[] = { "Content-Type: application/x-amz-json-1.1",
 					target, NULL };
 	struct aws_request r = {
-		.service = "codepipeline",
+		.service = SERVICE,
 		.method = "POST",
 		.origin = cp->endpoint.origin,
 		.host = cp->endpoint.host,
@@ -135,7 +135,7 @@ static void send_call(struct cp_call *call)
 					      : cp->settings->api_timeout_ms,
 	};
 
-	call->skew_used_ms = aws_skew_ms(cp->aws);
+	call->skew_used_ms = aws_skew_ms(cp->aws, SERVICE);
 	call->sent_wall_ms = clock_wall_ms();
 	call->sent_mono_ms = clock_mono_ms();
 	fault_at(call, "send");
@@ -163,12 +163,12 @@ static bool skew_was_learned(const struct cp_call *call, const struct cp_answer 
 	static const char *const possible[] = { "InvalidSignature",
 						"SignatureDoesNotMatch", "AuthFailure",
 						NULL };
-	int64_t moved = aws_skew_ms(call->cp->aws) - call->skew_used_ms;
+	int64_t moved = aws_skew_ms(call->cp->aws, SERVICE) - call->skew_used_ms;
 
 	if (code_is(a, definite))
 		return moved != 0;
 	return code_is(a, possible) &&
-	       (moved > SKEW_TELLING_MS || moved < -SKEW_TELLING_MS);
+	       (moved > AWS_SKEW_TELLING_MS || moved < -AWS_SKEW_TELLING_MS);
 }
 
 /* Refused credentials that were replaced at their source in the meantime. */

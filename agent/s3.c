@@ -20,6 +20,8 @@ struct s3 {
 
 struct s3_call {
 	struct aws_call *http;
+	struct aws *aws; /* borrowed */
+	int64_t skew_used_ms;
 	bool is_put;
 	int64_t offset, max_bytes; /* GET: where it began, and the limit of the whole */
 	s3_done_fn done;
@@ -139,13 +141,23 @@ enum s3_result s3_classify(long status, const char *code)
 	return *code ? S3_BAD : S3_AGAIN;
 }
 
-static void judge_status(const struct http_answer *http, struct s3_answer *a)
+/* A signature that does not match, right after the answer taught us another time. */
+static bool is_skew(const struct s3_call *call, const char *code)
+{
+	int64_t moved = aws_skew_ms(call->aws, "s3") - call->skew_used_ms;
+
+	return strcmp(code, "SignatureDoesNotMatch") == 0 &&
+	       (moved > AWS_SKEW_TELLING_MS || moved < -AWS_SKEW_TELLING_MS);
+}
+
+static void judge_status(const struct s3_call *call, const struct http_answer *http,
+			 struct s3_answer *a)
 {
 	const char *request_id = http_answer_header(http, "x-amz-request-id");
 	char code[CODE_SIZE];
 
 	read_code(buf_text(&http->body), code);
-	a->result = s3_classify(http->status, code);
+	a->result = is_skew(call, code) ? S3_AGAIN : s3_classify(http->status, code);
 	(void)mh_err_set(&a->err, MH_E_REFUSED, "HTTP %ld%s%s%s%s", http->status,
 			 *code ? " " : "", code, request_id ? ", request " : "",
 			 request_id ? request_id : "");
@@ -197,7 +209,7 @@ static void judge(const struct s3_call *call, const struct http_answer *http,
 	if (http->status == 0) {
 		judge_transport(call, http, a);
 	} else if (http->status != 200 && (call->is_put || http->status != 206)) {
-		judge_status(http, a);
+		judge_status(call, http, a);
 	} else if (!*a->etag) {
 		a->result = S3_AGAIN;
 		(void)mh_err_set(&a->err, MH_E_PROTO, "HTTP %ld without an ETag",
@@ -227,18 +239,23 @@ static void answered(void *ctx, struct http_answer *http)
 
 /* --- requests ----------------------------------------------------------------------- */
 
-static struct s3_call *call_new(bool is_put, s3_done_fn done, void *ctx)
+static struct s3_call *call_new(const struct s3 *s3, bool is_put, s3_done_fn done,
+				void *ctx)
 {
 	struct s3_call *call = mh_alloc(sizeof(*call));
 
-	*call = (struct s3_call){ .is_put = is_put, .done = done, .ctx = ctx };
+	*call = (struct s3_call){ .aws = s3->aws,
+				  .skew_used_ms = aws_skew_ms(s3->aws, "s3"),
+				  .is_put = is_put,
+				  .done = done,
+				  .ctx = ctx };
 	return call;
 }
 
 struct s3_call *s3_get(struct s3 *s3, const struct s3_get *get, s3_done_fn done,
 		       void *ctx)
 {
-	struct s3_call *call = call_new(false, done, ctx);
+	struct s3_call *call = call_new(s3, false, done, ctx);
 	CLEAN(free) char *range = mh_format("Range: bytes=%lld-", (long long)get->offset);
 	CLEAN(free) char *match = mh_format("If-Match: %s", get->etag ? get->etag : "");
 	const char *const headers[] = { get->offset ? range : NULL, match, NULL };
@@ -275,7 +292,7 @@ struct s3_call *s3_get(struct s3 *s3, const struct s3_get *get, s3_done_fn done,
 struct s3_call *s3_put(struct s3 *s3, const struct s3_put *put, s3_done_fn done,
 		       void *ctx)
 {
-	struct s3_call *call = call_new(true, done, ctx);
+	struct s3_call *call = call_new(s3, true, done, ctx);
 	CLEAN(free)
 	char *kms = mh_format("x-amz-server-side-encryption-aws-kms-key-id: %s",
 			      put->kms_key_id ? put->kms_key_id : "");

@@ -1,13 +1,16 @@
 #!/usr/bin/python3
 """The agent on hosts and against endpoints in trouble: full disks, storms, bursts, hostile jobs."""
+import calendar
+import email.utils
 import os
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from mh.programs import AGENT, Place, Program, wait_for  # noqa: E402
 from mh.stub import Stub  # noqa: E402
 from mh.tap import check, equal, run, skip, story  # noqa: E402
-from mh.worker import FAST, Marks, action, finished  # noqa: E402
+from mh.worker import FAST, Marks, action, finished, zip_of  # noqa: E402
 
 
 class Scene:
@@ -161,6 +164,42 @@ def an_agent_without_free_space_takes_jobs_again_when_there_is_some():
         finished(job, "success")
         check(len(s.stub.seen("PollForJobs")) > polls and "disk.ok" in s.agent.text(), "it says so")
         equal(s.agent.stop(), 0)
+
+
+# ---- clocks ----
+
+def strict_clock(stub, ahead, refuse):
+    """The stub lives `ahead` seconds in the future and refuses signatures of another time."""
+    base = stub.server.RequestHandlerClass
+
+    class Clock(base):
+        def date_time_string(self, timestamp=None):
+            return email.utils.formatdate(time.time() + ahead, usegmt=True)
+
+        def refuse(self, fault):
+            sent = calendar.timegm(time.strptime(self.headers["X-Amz-Date"], "%Y%m%dT%H%M%SZ"))
+            if abs(sent - time.time() - ahead) <= 300:
+                return super().refuse(fault)
+            stub.refused += 1
+            refuse(self)
+            return True
+
+    stub.refused = 0
+    stub.server.RequestHandlerClass = Clock
+
+
+@story
+def an_api_and_a_store_with_clocks_an_hour_apart_are_both_believed():
+    for code in ("RequestTimeTooSkewed", "SignatureDoesNotMatch"):
+        with Scene() as s, Stub() as store:
+            strict_clock(s.stub, 3600, lambda h: h.answer_json(400, {"__type": "InvalidSignatureException"}, None))
+            strict_clock(store, 0, lambda h: h.s3_error(403, code))
+            store.jobs, store.objects = s.stub.jobs, s.stub.objects
+            s.keys["s3_endpoint"] = store.endpoint
+            s.start(action(s.place, 'echo x > "$MILLHAND_OUTPUT_OUT/f"'))
+            for _ in range(3):
+                finished(s.stub.job(inputs={"Src": zip_of({"f": b"x"})}, outputs=["Out"]), "success")
+            check(s.stub.refused <= 1 and store.refused <= 1, f"{code}: refused {s.stub.refused}, {store.refused}")
 
 
 # ---- hostile jobs ----
