@@ -244,7 +244,7 @@ def a_job_that_fills_the_disk_is_over_when_it_is_over():
         host.add("Bystander", config={"command": f"echo out >$MILLHAND_OUTPUT_OUT/f; echo x >>{free}/begun; read -r x <{gate}"},
                  expect=("success", ""), outputs=["Out"])
         host.add("Full", config={"command": fill + "exit 3"}, expect=("JobFailed", "code 3"))
-        host.add("Full-long", config={"command": fill + f"echo x >>{free}/begun; sleep 600"}, timeout="1500ms", grace="100ms",
+        host.add("Full-long", config={"command": fill + f"echo x >>{free}/begun; exec tail -f /dev/null"}, timeout="1500ms", grace="100ms",
                  expect=("JobFailed", "timed out"))
         host.start(min_free="1M")
 
