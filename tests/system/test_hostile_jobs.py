@@ -209,7 +209,7 @@ def hostile_set(host):
     rude("Crash", "crash", ("SystemUnavailable", "killed by signal 11"))
     rude("Exit", "crash_at_exit", ("success", ""))
     rude("Hang", "hang", long, timeout="1s", grace="100ms")
-    sh("Deaf", "trap '' TERM; while :; do sleep 1; done", long, timeout="1s", grace="100ms")
+    sh("Deaf", "trap '' TERM; while :; do tail -f /dev/null; done", long, timeout="1s", grace="100ms")
     sh("Flood", "head -c 20000000 /dev/zero | tr '\\0' 'x'; echo; echo the end; exit 3", ("JobFailed", "the end"))
     rude("Leak", "leak_fds", ("success", ""))
     rude("Chatter", "chatter", ("success", ""), number=50000)
@@ -221,7 +221,7 @@ def hostile_set(host):
     sh("Odd-output", "mkfifo $MILLHAND_OUTPUT_OUT/f", ("JobFailed", "output artifact Out"), outputs=["Out"])
     sh("Vandal", 'rm -rf "$TMPDIR" "$MILLHAND_OUTPUT_OUT"; cd /; exit 0', ("JobFailed", "output artifact Out"), outputs=["Out"])
     sh("Miser", "mkdir -p a/b/c; echo x >a/b/c/f; chmod 0 a/b/c a/b a; exit 3", ("JobFailed", "code 3"))
-    sh("Parricide", "kill -9 $PPID; sleep 5", ("SystemUnavailable", "killed by signal 9"))
+    sh("Parricide", "kill -9 $PPID; tail -f /dev/null", ("SystemUnavailable", "killed by signal 9"))
     if host.contained:
         sh("Forger", forger(host), ("JobFailed", "end of the log ---\ntried"))
         if "--no-landlock" not in host.without or host.uid == 0:
@@ -240,7 +240,7 @@ def a_job_that_fills_the_disk_is_over_when_it_is_over():
         os.mkdir(host.state(), 0o711)
         free, gate = host.place.path("free"), host.place.path("free", "gate")
         os.mkfifo(gate)
-        fill = f"while ! test -s {free}/begun; do sleep 0.05; done; cat /dev/zero >filler; "
+        fill = f"while ! test -s {free}/begun; do true; done; cat /dev/zero >filler; "
         host.add("Bystander", config={"command": f"echo out >$MILLHAND_OUTPUT_OUT/f; echo x >>{free}/begun; read -r x <{gate}"},
                  expect=("success", ""), outputs=["Out"])
         host.add("Full", config={"command": fill + "exit 3"}, expect=("JobFailed", "code 3"))
