@@ -147,7 +147,7 @@ const struct conf_key settings_keys[] = {
 	  AT(max_connections),
 	  .min = 1,
 	  .max = 10000,
-	  .def = "512",
+	  .def = "1500",
 	  .unit = "connections",
 	  .help = "open at once; each has a thread" },
 	{ .path = "idle_timeout",

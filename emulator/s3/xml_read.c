@@ -10,6 +10,7 @@
 #define TEXT_MAX  4096 /* of one element: a key of 1024 bytes at most */
 
 struct reader {
+	XML_Parser parser;
 	const char *root;
 	xml_read_fn fn;
 	void *ctx;
@@ -70,13 +71,15 @@ static void XMLCALL on_doctype(void *ctx, const XML_Char *name, const XML_Char *
 	(void)pubid;
 	(void)has_internal_subset;
 	r->broken = true;
+	/* Not one of its entities is to be expanded. */
+	(void)XML_StopParser(r->parser, XML_FALSE); /* it is parsing: cannot fail */
 }
 
 int xml_read(const char *data, size_t len, const char *root, xml_read_fn fn, void *ctx,
 	     struct mh_err *err)
 {
 	XML_Parser parser = XML_ParserCreateNS("UTF-8", '|');
-	struct reader r = { .root = root, .fn = fn, .ctx = ctx };
+	struct reader r = { .parser = parser, .root = root, .fn = fn, .ctx = ctx };
 	enum XML_Status status;
 
 	MH_ASSERT(parser != NULL); /* only without memory */
