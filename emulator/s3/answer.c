@@ -3,6 +3,7 @@
 
 #include "emulator/s3/private.h"
 #include "lib/base/clock.h"
+#include "lib/base/log.h"
 
 /* The length of a HEAD's answer is told, its bytes are never asked for. */
 static ssize_t no_bytes(void *ctx, uint64_t pos, char *buf, size_t max)
@@ -101,6 +102,15 @@ static void make_error_answer(struct s3_request *r)
 	s3_answer_xml(r, r->error->status, &b);
 }
 
+/* The query stays out: a presigned one opens the object to whoever reads the log. */
+static void log_call(const struct s3_request *r)
+{
+	log_event(LOG_LEVEL_DEBUG, "s3.call", "answered", LOG_S("request", r->id),
+		  LOG_S("method", r->method), LOG_S("path", r->target.path),
+		  LOG_S("by", r->by_job ? "job" : "user"), LOG_I("status", r->status),
+		  LOG_S("code", r->error ? r->error->code : ""), LOG_END);
+}
+
 enum MHD_Result s3_send(struct s3_request *r)
 {
 	enum MHD_Result result;
@@ -108,6 +118,7 @@ enum MHD_Result s3_send(struct s3_request *r)
 	if (r->error != NULL)
 		make_error_answer(r);
 	MH_ASSERT(r->response != NULL);
+	log_call(r);
 	s3_answer_header(r, "x-amz-request-id", r->id);
 	s3_answer_header(r, "Server", "millhand-emulator");
 	result = MHD_queue_response(r->connection, (unsigned)r->status, r->response);

@@ -562,6 +562,22 @@ def memory_stays_flat_for_a_large_object():
 
 
 @story
+def requests_are_logged_for_who_looks_without_what_opens_objects():
+    with Place() as place:
+        emulator = place.emulator("--log-level", "debug")
+        s3 = emulator.client("s3", signature_version="s3v4")
+        s3.create_bucket(Bucket="bucket")
+        s3.put_object(Bucket="bucket", Key="a key", Body=b"x")
+        raises("NoSuchKey", s3.get_object, Bucket="bucket", Key="none")
+        urllib.request.urlopen(s3.generate_presigned_url("get_object", {"Bucket": "bucket", "Key": "a key"})).close()
+        log = emulator.text()
+        for words in ("method=PUT path=/bucket/a%20key by=user status=200", "path=/bucket/none by=user status=404 code=NoSuchKey",
+                      "method=GET path=/bucket/a%20key by=user status=200"):
+            check(words in log, f"{words} in {log}")
+        check("Signature" not in log and "X-Amz" not in log, log)
+
+
+@story
 def an_object_is_asked_for_its_tags_and_has_none():
     with Place() as place:
         s3 = place.emulator().client("s3")
