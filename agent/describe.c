@@ -12,6 +12,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/json.h"
 #include "lib/base/macros.h"
+#include "lib/base/str.h"
 
 #define OUTPUT_MAX 65536
 
@@ -85,10 +86,9 @@ static bool read_both(struct stream streams[2])
 	return true;
 }
 
-static int judge(struct stream streams[2], const siginfo_t *how, struct plugin_info *ret,
+static int judge(struct stream streams[2], const siginfo_t *how, struct json_object **ret,
 		 struct mh_err *err)
 {
-	CLEAN(json) struct json_object *doc = NULL;
 	const char *said = buf_text(&streams[1].text);
 
 	if (how->si_code != CLD_EXITED)
@@ -97,15 +97,14 @@ static int judge(struct stream streams[2], const siginfo_t *how, struct plugin_i
 	if (how->si_status != 0)
 		return mh_err_set(err, MH_E_PLUGIN, "%.*s", (int)strcspn(said, "\n"),
 				  *said ? said : "it cannot be loaded");
-	if (json_parse_object(buf_text(&streams[0].text), streams[0].text.len, &doc,
+	if (json_parse_object(buf_text(&streams[0].text), streams[0].text.len, ret,
 			      err) != 0)
 		return mh_err_wrap(err, "its description");
-	ret->idempotent = json_opt_bool(doc, "idempotent", false);
 	return 0;
 }
 
 static int run(const char *program, const char *plugin, struct stream streams[2],
-	       const int write_fds[2], struct plugin_info *ret, struct mh_err *err)
+	       const int write_fds[2], struct json_object **ret, struct mh_err *err)
 {
 	siginfo_t how = { 0 };
 	bool in_time;
@@ -129,7 +128,8 @@ static int run(const char *program, const char *plugin, struct stream streams[2]
 	return judge(streams, &how, ret, err);
 }
 
-int describe_plugin(const char *job_program, const char *plugin, struct plugin_info *ret,
+/* PLUGIN with the reason when it cannot be loaded, or does not answer in time. */
+static int describe(const char *job_program, const char *plugin, struct json_object **ret,
 		    struct mh_err *err)
 {
 	struct stream streams[2] = { { -1, BUF_INIT(OUTPUT_MAX) },
@@ -156,31 +156,102 @@ int describe_plugin(const char *job_program, const char *plugin, struct plugin_i
 	return rc;
 }
 
+/* --- an entry's configuration against what its plugin says -------------------------- */
+
+static int bad(struct mh_err *err, const char *key, const char *what)
+{
+	return mh_err_set(err, MH_E_CONFIG, "config.%s: %s", key, what);
+}
+
+static struct json_object *find_option(struct json_object *doc, const char *name)
+{
+	struct json_object *options = json_opt_array(doc, "options");
+	size_t count = options ? json_object_array_length(options) : 0;
+
+	for (size_t i = 0; i < count; i++) {
+		struct json_object *o = json_object_array_get_idx(options, i);
+
+		if (strcmp(json_opt_str(o, "name", ""), name) == 0)
+			return o;
+	}
+	return NULL;
+}
+
+static int check_value(struct json_object *doc, const char *key, const char *value,
+		       struct mh_err *err)
+{
+	struct json_object *o = find_option(doc, key);
+	const char *type = json_opt_str(o, "type", "");
+	CLEAN(free) char *name = mh_format("config.%s", key);
+	int64_t ignored;
+
+	if (!o && !json_opt_bool(doc, "open_options", false))
+		return bad(err, key, "its plugin has no such key");
+	if (strcmp(type, "boolean") == 0 && strcmp(value, "true") != 0 &&
+	    strcmp(value, "false") != 0)
+		return bad(err, key, "must be \"true\" or \"false\"");
+	if (strcmp(type, "integer") == 0 &&
+	    str_to_i64(value, json_opt_i64(o, "minimum", INT64_MIN),
+		       json_opt_i64(o, "maximum", INT64_MAX), name, &ignored, err) != 0)
+		return -1;
+	return 0;
+}
+
+/* What every job of the entry would fail with is found at the start. Keys that are
+ * missing may come from the pipeline. */
+static int check_config(const struct action_settings *action, struct json_object *doc,
+			struct mh_err *err)
+{
+	if (!action->config)
+		return 0;
+	json_object_object_foreach(action->config, key, value)
+	{
+		if (check_value(doc, key, json_object_get_string(value), err) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* Of an earlier entry with the same plugin, or new. */
+static int describe_entry(const struct settings *settings, size_t i,
+			  struct json_object **docs, struct mh_err *err)
+{
+	CLEAN(free) char *program = mh_format("%s/millhand-job", settings->libexec_dir);
+	CLEAN(free)
+	char *path = settings_plugin_path(settings, settings_action(settings, i));
+
+	for (size_t k = 0; k < i; k++) {
+		CLEAN(free)
+		char *other = settings_plugin_path(settings,
+						   settings_action(settings, k));
+
+		if (strcmp(other, path) == 0) {
+			docs[i] = json_object_get(docs[k]);
+			return 0;
+		}
+	}
+	if (describe(program, path, &docs[i], err) == 0)
+		return 0;
+	return mh_err_wrap(err, "plugin: %s", path);
+}
+
 int describe_all(const struct settings *settings, struct plugin_info *ret,
 		 struct mh_err *err)
 {
-	CLEAN(free) char *program = mh_format("%s/millhand-job", settings->libexec_dir);
+	size_t count = settings->actions.count;
+	CLEAN(free) struct json_object **docs = mh_alloc(count * sizeof(*docs));
+	int rc = 0;
 
-	for (size_t i = 0; i < settings->actions.count; i++) {
-		CLEAN(free)
-		char *path = settings_plugin_path(settings, settings_action(settings, i));
-		size_t same = 0;
-
-		for (; same < i; same++) {
-			CLEAN(free)
-			char *other = settings_plugin_path(
-				settings, settings_action(settings, same));
-
-			if (strcmp(other, path) == 0)
-				break;
-		}
-		if (same < i) {
-			ret[i] = ret[same];
-		} else if (describe_plugin(program, path, &ret[i], err) != 0) {
-			(void)mh_err_wrap(err, "actions[%zu].plugin: %s", i, path);
-			err->cls = MH_E_CONFIG;
-			return -1;
-		}
+	for (size_t i = 0; i < count && rc == 0; i++) {
+		rc = describe_entry(settings, i, docs, err);
+		if (rc == 0)
+			rc = check_config(settings_action(settings, i), docs[i], err);
+		if (rc != 0)
+			(void)mh_err_set(err, MH_E_CONFIG, "actions[%zu].%s", i,
+					 err->text);
+		ret[i].idempotent = json_opt_bool(docs[i], "idempotent", false);
 	}
-	return 0;
+	for (size_t i = 0; i < count; i++)
+		json_object_put(docs[i]);
+	return rc;
 }

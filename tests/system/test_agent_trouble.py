@@ -54,6 +54,21 @@ class Scene:
         return f"/proc/{self.agent.process.pid}/root{state}"
 
 
+# ---- configurations ----
+
+@story
+def a_configuration_that_would_fail_every_job_is_refused_at_the_start():
+    for config, words in (({"system_failure_exit_code": "900"}, ("config.system_failure_exit_code", "255")),
+                          ({"system_failure_exit_code": "9"}, None)):
+        with Scene() as s:
+            entry = action(s.place, "true")
+            entry["config"].update(config)
+            s.configure(action(s.place, "true", provider="Good"), entry)
+            done = s.place.run([AGENT, "-c", s.conf, "--check"], check=False)
+            equal(done.returncode, 78 if words else 0, done.stderr)
+            check(not words or all(w in done.stderr for w in ("actions[1].", *words)), done.stderr)
+
+
 # ---- state directories ----
 
 @story
