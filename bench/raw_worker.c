@@ -2,11 +2,13 @@
  * The least a worker over libcurl can cost: poll, acknowledge, report, one reused easy
  * handle, prebuilt headers, nothing signed, nothing parsed but the jobs' ids.
  *
- *	raw_worker ENDPOINT BATCH WARM_UP JOBS       (BATCH 0: JOBS empty polls)
+ *	raw_worker ENDPOINT BATCH WARM_UP JOBS [long]    (BATCH 0: JOBS empty polls)
  *
- * Prints one JSON object: what JOBS jobs cost after WARM_UP jobs.
+ * long: with headers as long as a signature's, always the same ones. Prints one JSON
+ * object: what JOBS jobs cost after WARM_UP jobs.
  */
 #include <curl/curl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -31,8 +33,16 @@ static size_t take(char *data, size_t size, size_t count, void *ctx)
 	return buf_add(ctx, data, size * count, &err) == 0 ? size * count : 0;
 }
 
-static struct curl_slist *headers_for(const char *operation)
+static struct curl_slist *headers_for(const char *operation, bool as_long)
 {
+	static const char *const signature[] = {
+		"User-Agent: millhand-agent/0.1.0",
+		"x-amz-date: 20260101T000000Z",
+		"Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/"
+		"codepipeline/aws4_request, "
+		"SignedHeaders=content-type;host;x-amz-date;x-amz-target, Signature="
+		"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+	};
 	CLEAN(free)
 	char *target = mh_format("X-Amz-Target: CodePipeline_20150709.%s", operation);
 	struct curl_slist *list = curl_slist_append(
@@ -41,18 +51,20 @@ static struct curl_slist *headers_for(const char *operation)
 	list = curl_slist_append(list, target);
 	list = curl_slist_append(list, "Accept:");
 	list = curl_slist_append(list, "Expect:");
+	for (size_t i = 0; as_long && i < ARRAY_LEN(signature); i++)
+		list = curl_slist_append(list, signature[i]);
 	MH_ASSERT(list);
 	return list;
 }
 
-static void start(struct worker *w, const char *endpoint)
+static void start(struct worker *w, const char *endpoint, bool as_long)
 {
 	w->easy = curl_easy_init();
 	MH_ASSERT(w->easy);
 	buf_init(&w->answer, ANSWER_MAX);
-	w->poll = headers_for("PollForJobs");
-	w->ack = headers_for("AcknowledgeJob");
-	w->success = headers_for("PutJobSuccessResult");
+	w->poll = headers_for("PollForJobs", as_long);
+	w->ack = headers_for("AcknowledgeJob", as_long);
+	w->success = headers_for("PutJobSuccessResult", as_long);
 	(void)curl_easy_setopt(w->easy, CURLOPT_URL, endpoint);
 	(void)curl_easy_setopt(w->easy, CURLOPT_PROXY, "");
 	(void)curl_easy_setopt(w->easy, CURLOPT_NOSIGNAL, 1L);
@@ -124,13 +136,13 @@ int main(int argc, char **argv)
 	struct cost cost;
 	int batch;
 
-	if (argc != 5) {
-		fputs("usage: raw_worker ENDPOINT BATCH WARM_UP JOBS\n", stderr);
+	if (argc < 5 || argc > 6) {
+		fputs("usage: raw_worker ENDPOINT BATCH WARM_UP JOBS [long]\n", stderr);
 		return 2;
 	}
 	batch = (int)strtol(argv[2], NULL, 10);
 	MH_ASSERT(batch <= BATCH_MAX);
-	start(&w, argv[1]);
+	start(&w, argv[1], argc == 6);
 	work(&w, batch, strtol(argv[3], NULL, 10));
 	cost_begin(&cost);
 	work(&w, batch, strtol(argv[4], NULL, 10));

@@ -10,6 +10,7 @@ missed; 1 when something could not be measured.
 import argparse
 import os
 import sys
+import tempfile
 import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -41,6 +42,7 @@ def arguments():
     p.add_argument("--cpu", type=int, default=0, help="the CPU that endpoint and workers share (default 0)")
     p.add_argument("--patience", type=float, default=60,
                    help="seconds to wait for a quiet moment before each sample (default 60)")
+    p.add_argument("--dir", help="where state and data directories are made (default: $TMPDIR or /tmp)")
     p.add_argument("--markdown", metavar="FILE", help="write the table there, too")
     a = p.parse_args()
     unknown = set(a.rows.split(",")) - set(ROWS)
@@ -64,6 +66,7 @@ def measure(names, plan, cpu):
 
 def main():
     a = arguments()
+    tempfile.tempdir = a.dir
     others = sorted(os.sched_getaffinity(0) - {a.cpu})
     if others:
         os.sched_setaffinity(0, others)  # the driver keeps out of the way

@@ -107,13 +107,15 @@ def _protocol_row(scene, plan, stub, batch):
     refusing = {"inputs": [1, 1]}
     costs = _contest(plan, {
         "raw": lambda: scene.raw_worker(stub, batch, 200, plan.n(4000)),
+        "long": lambda: scene.raw_worker(stub, batch, 200, plan.n(4000), "long"),
         "protocol": lambda: scene.protocol_worker(stub, batch, 200, plan.n(4000)),
         "agent": lambda: scene.run_agent(stub, 100, plan.n(1000), refused=True, max_jobs=batch, action=refusing),
         "boto3": lambda: scene.boto_worker("protocol", stub, batch, 50, plan.n(300)),
     })
     raw = Series("raw libcurl", "us CPU", _us(costs["raw"]))
     protocol = Series("agent's protocol code", "us CPU", _us(costs["protocol"]), raw, ("<=", 1.6, "ratio"))
-    return Row(f"poll, acknowledge, report; batch {batch}", raw, protocol,
+    return Row(f"poll, acknowledge, report; batch {batch}", raw,
+               Series("raw libcurl, headers as long as signed", "us CPU", _us(costs["long"]), raw), protocol,
                Series("agent, with its ledger (durable)", "us CPU", _us(costs["agent"], "own_ns"), raw),
                Series("boto3", "us CPU", _us(costs["boto3"]), raw))
 
@@ -139,6 +141,7 @@ def durable(scene, plan):
         "noop": lambda: scene.run_agent(stub, 20, plan.n(200), max_jobs=1),
         "command": lambda: scene.run_agent(stub, 20, plan.n(200), max_jobs=1, action=true),
         "noop8": lambda: scene.run_agent(stub, 20, plan.n(200), max_jobs=8),
+        "open": lambda: scene.run_agent(stub, 20, plan.n(200), max_jobs=1, action={"sandbox": {"detach": True}}),
     })
     boto = Series("boto3 + fsync + subprocess (true)", "us CPU", _us(costs["boto3"]))
     rate = Series("boto3 + fsync + subprocess (true)", "jobs/s", _jobs_a_second(costs["boto3"]))
@@ -147,7 +150,8 @@ def durable(scene, plan):
                 Series("agent, a plugin that does nothing", "us CPU", _us(costs["noop"]), boto, limit),
                 Series("  of it the agent itself", "us CPU", _us(costs["noop"], "own_ns")),
                 Series("agent, command plugin (true)", "us CPU", _us(costs["command"]), boto, limit),
-                Series("agent, nothing, 8 side by side", "us CPU", _us(costs["noop8"]), boto, limit)),
+                Series("agent, nothing, 8 side by side", "us CPU", _us(costs["noop8"]), boto, limit),
+                Series("agent, nothing, without namespaces", "us CPU", _us(costs["open"]), boto)),
             Row("the same, in time (one CPU for all)", rate,
                 Series("agent, a plugin that does nothing", "jobs/s", _jobs_a_second(costs["noop"]), rate),
                 Series("agent, command plugin (true)", "jobs/s", _jobs_a_second(costs["command"]), rate),

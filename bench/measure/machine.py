@@ -3,6 +3,7 @@ import datetime
 import os
 import platform
 import subprocess
+import tempfile
 import time
 
 ALL_CPUS = sorted(os.sched_getaffinity(0))  # before the driver leaves the measured one
@@ -39,6 +40,16 @@ def _distribution():
     return "?"
 
 
+def _file_system(path):
+    """Its kind; for ext4 whether it has a journal, which changes what a new file costs."""
+    kind = _first(["stat", "-f", "-c", "%T", path])
+    device = os.path.basename(_first(["findmnt", "-n", "-o", "SOURCE", "-T", path]).split("[")[0])
+    if kind == "ext2/ext3":
+        journals = os.listdir("/proc/fs/jbd2") if os.path.isdir("/proc/fs/jbd2") else []
+        kind = "ext4, " + ("with" if any(j.startswith(device + "-") for j in journals) else "WITHOUT") + " a journal"
+    return kind
+
+
 def facts():
     """Lines of (name, value); nothing that names the host."""
     import boto3
@@ -50,6 +61,7 @@ def facts():
         ("date", datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")),
         ("machine", f"{os.cpu_count()} CPUs, {_cpu_model()}, {memory:.0f} GiB"),
         ("system", f"{_distribution()}, Linux {platform.release().split('-')[0]}"),
+        ("files on", _file_system(tempfile.gettempdir())),
         ("compiler", f"{_first(['cc', '--version'])}, CFLAGS {os.environ.get('MH_CFLAGS', '?')}"),
         ("libraries", f"libcurl {pc('libcurl')}, libmicrohttpd {pc('libmicrohttpd')}, SQLite {pc('sqlite3')}, "
                       f"libuv {pc('libuv')}, json-c {pc('json-c')}, libsodium {pc('libsodium')}"),

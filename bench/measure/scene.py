@@ -65,9 +65,9 @@ class Scene(Place):
             raise RuntimeError(f"{argv[0]}: exit {done.returncode}: {done.stderr[-500:]}")
         return json.loads(done.stdout)
 
-    def raw_worker(self, stub, batch, warm_up, jobs):
+    def raw_worker(self, stub, batch, warm_up, jobs, *options):
         stub.reset(warm_up + jobs if batch else 0)
-        return self.worker([os.path.join(TOOLS, "raw_worker"), stub.url, str(batch), str(warm_up), str(jobs)])
+        return self.worker([os.path.join(TOOLS, "raw_worker"), stub.url, str(batch), str(warm_up), str(jobs), *options])
 
     def protocol_worker(self, stub, batch, warm_up, jobs):
         stub.reset(warm_up + jobs if batch else 0)

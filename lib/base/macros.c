@@ -10,10 +10,25 @@ void mh_bug(const char *file, int line, const char *what)
 	abort();
 }
 
+/* glibc keeps freed small pieces at hand for malloc(), not for calloc(). */
+#define AT_HAND_BYTES 1024
+
+static void *take(size_t size)
+{
+	void *p = malloc(size ? size : 1);
+
+	if (!p)
+		MH_BUG("out of memory");
+	return p;
+}
+
 void *mh_alloc(size_t size)
 {
-	void *p = calloc(1, size ? size : 1);
+	void *p;
 
+	if (size <= AT_HAND_BYTES)
+		return memset(take(size), 0, size);
+	p = calloc(1, size);
 	if (!p)
 		MH_BUG("out of memory");
 	return p;
@@ -35,8 +50,9 @@ char *mh_strndup(const char *s, size_t n)
 	if (!s)
 		return NULL;
 	n = strnlen(s, n);
-	copy = mh_alloc(n + 1);
+	copy = take(n + 1);
 	memcpy(copy, s, n);
+	copy[n] = '\0';
 	return copy;
 }
 
@@ -47,14 +63,21 @@ char *mh_strdup(const char *s)
 
 char *mh_format(const char *fmt, ...)
 {
-	char *text = NULL;
+	char shorter[256]; /* as most are: then nothing has to grow */
+	char *text;
 	va_list ap;
 	int len;
 
 	va_start(ap, fmt);
-	len = vasprintf(&text, fmt, ap);
+	len = vsnprintf(shorter, sizeof shorter, fmt, ap);
 	va_end(ap);
 	if (len < 0)
-		MH_BUG("out of memory");
+		MH_BUG("a format that cannot be printed");
+	if ((size_t)len < sizeof shorter)
+		return mh_strndup(shorter, (size_t)len);
+	text = take((size_t)len + 1);
+	va_start(ap, fmt);
+	(void)vsnprintf(text, (size_t)len + 1, fmt, ap); /* the length is known */
+	va_end(ap);
 	return text;
 }

@@ -261,14 +261,27 @@ static size_t utf8_length(const unsigned char *p, size_t left)
 	return n;
 }
 
+static bool is_ascii8(const unsigned char *p)
+{
+	uint64_t bytes;
+
+	memcpy(&bytes, p, sizeof bytes);
+	return (bytes & UINT64_C(0x8080808080808080)) == 0;
+}
+
 bool str_is_utf8(const char *s, size_t len)
 {
 	const unsigned char *p = (const unsigned char *)s;
 	size_t at = 0;
 
 	while (at < len) {
-		size_t n = utf8_length(p + at, len - at);
+		size_t n;
 
+		while (len - at >= 8 && is_ascii8(p + at))
+			at += 8;
+		if (at == len)
+			break;
+		n = utf8_length(p + at, len - at);
 		if (n == 0)
 			return false;
 		at += n;

@@ -12,6 +12,7 @@
 
 #define HTTP_MAX_BODY_BYTES    (10 * 1024 * 1024)
 #define HTTP_MAX_HEADERS       256
+#define HTTP_USUAL_HEADERS     16
 #define HTTP_MAX_HEADER_BYTES  (256 * 1024)
 #define HTTP_STALL_MS          60000
 #define HTTP_CONNECT_MS        5000
@@ -21,8 +22,8 @@ struct http_header {
 	char *name, *value; /* one allocation, owned by name */
 };
 struct http_header_list {
-	struct http_header items[HTTP_MAX_HEADERS];
-	size_t count, bytes;
+	struct http_header *items;
+	size_t count, room, bytes;
 };
 
 struct http_call {

@@ -127,12 +127,7 @@ static bool set_post(struct http_call *call, const struct http_request *request)
 	return true;
 }
 #else
-static bool set_post(struct http_call *call, const struct http_request *request)
-{
-	(void)call;
-	(void)request;
-	return false;
-}
+#define set_post(call, request) false /* as with any other body, then */
 #endif
 
 static bool is_token(const char *s, size_t len)
@@ -193,19 +188,20 @@ static int set_headers(struct http_call *call, const struct http_request *reques
 		       struct mh_err *err)
 {
 	/* What curl would add unasked; a line that ends in ':' takes it away. */
-	static const char *const unwanted[] = { "Expect", "Accept", "Content-Type" };
+	static const char *const unwanted[][2] = { { "Expect", "Expect:" },
+						   { "Accept", "Accept:" },
+						   { "Content-Type", "Content-Type:" } };
 
 	for (const char *const *h = request->headers; h && *h; h++) {
 		if (add_header(call, *h, err) != 0)
 			return -1;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(unwanted); i++) {
-		CLEAN(free) char *line = mh_format("%s:", unwanted[i]);
 		struct curl_slist *list;
 
-		if (has_header(request, unwanted[i]))
+		if (has_header(request, unwanted[i][0]))
 			continue;
-		list = curl_slist_append(call->headers, line);
+		list = curl_slist_append(call->headers, unwanted[i][1]);
 		MH_ASSERT(list); /* no memory */
 		call->headers = list;
 	}
@@ -289,8 +285,11 @@ static int set_body(struct http_call *call, const struct http_request *request,
 
 void http_header_list_free(struct http_header_list *list)
 {
-	for (size_t i = 0; list && i < list->count; i++)
+	if (!list)
+		return;
+	for (size_t i = 0; i < list->count; i++)
 		free(list->items[i].name);
+	free(list->items);
 	free(list);
 }
 
@@ -334,6 +333,10 @@ static int take_header(struct http_call *call, const char *line, size_t len)
 	list->bytes += len;
 	if (list->count == HTTP_MAX_HEADERS || list->bytes > HTTP_MAX_HEADER_BYTES)
 		return refuse(call, "the answer has too many headers");
+	if (list->count == list->room) {
+		list->room = list->room ? 2 * list->room : HTTP_USUAL_HEADERS;
+		list->items = mh_realloc(list->items, list->room * sizeof *list->items);
+	}
 	text = mh_strndup(line, len);
 	h = &list->items[list->count++];
 	h->name = text;

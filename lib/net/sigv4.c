@@ -51,7 +51,6 @@ void sigv4_sign(const struct sigv4_request *r, const struct sigv4_creds *creds,
 						    sizeof *set.items),
 				  .count = r->header_count };
 	char amz[CLOCK_AMZ_SIZE], date[SIGV4_DATE_SIZE];
-	CLEAN(free) char *names = NULL;
 	struct sigv4_input in;
 
 	*ret = (struct sigv4_result){ 0 };
@@ -73,12 +72,12 @@ void sigv4_sign(const struct sigv4_request *r, const struct sigv4_creds *creds,
 				   .region = scope->region,
 				   .service = scope->service };
 	sigv4_make(&in, creds->secret_access_key, ret);
-	names = sigv4_signed_headers(set.items, set.count);
 	ret->authorization = mh_format(SIGV4_ALGORITHM " Credential=%s/%s/%s/%s/"
 						       "aws4_request, SignedHeaders=%s, "
 						       "Signature=%s",
 				       creds->access_key_id, date, scope->region,
-				       scope->service, names, ret->signature);
+				       scope->service, ret->signed_headers,
+				       ret->signature);
 	free(set.items);
 }
 
@@ -125,6 +124,7 @@ void sigv4_result_done(struct sigv4_result *r)
 {
 	free(r->canonical_request);
 	free(r->string_to_sign);
+	free(r->signed_headers);
 	free(r->signature);
 	free(r->authorization);
 	for (size_t i = 0; i < r->added_count; i++)

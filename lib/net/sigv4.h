@@ -73,6 +73,7 @@ struct sigv4_request {
 struct sigv4_result {
 	char *canonical_request; /* for tests and debugging */
 	char *string_to_sign;
+	char *signed_headers; /* "a;b;c" */
 	char *signature; /* hex */
 	char *authorization; /* value of the Authorization header */
 	/* Headers to send besides those given: x-amz-date, x-amz-security-token,

@@ -61,8 +61,10 @@ static void derive(const char *secret, const struct sigv4_input *in,
 		   unsigned char out[32])
 {
 	size_t len = strlen(secret) + 4;
-	char *start = mh_format("AWS4%s", secret);
+	char *start = mh_alloc(len); /* by hand: no copy stays anywhere */
 
+	memcpy(start, "AWS4", 4);
+	memcpy(start + 4, secret, len - 4);
 	hmac((unsigned char *)start, len, in->date, out);
 	hmac(out, 32, in->region, out);
 	hmac(out, 32, in->service, out);

@@ -214,7 +214,7 @@ char *sigv4_signed_headers(const struct sigv4_header *headers, size_t count)
 
 /* ---- the three stages ---- */
 
-static char *canonical_request(const struct sigv4_input *in)
+static char *canonical_request(const struct sigv4_input *in, char **ret_names)
 {
 	static const struct uri_query no_query;
 	const struct sigv4_request *r = in->request;
@@ -227,6 +227,7 @@ static char *canonical_request(const struct sigv4_input *in)
 	struct buf out = BUF_INIT(strlen(r->method) + strlen(path) + strlen(query) +
 				  2 * header_bytes(in->headers, in->header_count) +
 				  strlen(hash) + 16);
+	size_t names_at;
 
 	buf_puts(&out, r->method);
 	buf_putc(&out, '\n');
@@ -236,7 +237,9 @@ static char *canonical_request(const struct sigv4_input *in)
 	buf_putc(&out, '\n');
 	put_headers(&out, items, in->header_count);
 	buf_putc(&out, '\n');
+	names_at = out.len;
 	put_names(&out, items, in->header_count);
+	*ret_names = mh_strndup(out.data + names_at, out.len - names_at);
 	buf_putc(&out, '\n');
 	buf_puts(&out, hash);
 	free_items(items, in->header_count);
@@ -250,7 +253,7 @@ void sigv4_make(const struct sigv4_input *in, const char *secret,
 	unsigned char key[32], signature[32];
 	struct hmac_sha256 mac;
 
-	ret->canonical_request = canonical_request(in);
+	ret->canonical_request = canonical_request(in, &ret->signed_headers);
 	sigv4_hash_hex(ret->canonical_request, strlen(ret->canonical_request), hash);
 	ret->string_to_sign = mh_format(SIGV4_ALGORITHM "\n%s\n%s/%s/%s/aws4_request\n%s",
 					in->amz_date, in->date, in->region, in->service,

@@ -24,7 +24,8 @@ const char *sigv4_find_header(const struct sigv4_request *r, const char *lower_n
 /* "a;b;c": the lower-case names, sorted, each once. The caller frees it. */
 char *sigv4_signed_headers(const struct sigv4_header *headers,
 			   size_t count) MH_MUST_CHECK;
-/* Fills canonical_request, string_to_sign and signature of ret, which are owned. */
+/* Fills canonical_request, string_to_sign, signed_headers and signature of ret, which
+ * are owned. */
 void sigv4_make(const struct sigv4_input *in, const char *secret,
 		struct sigv4_result *ret);
 /* HMAC key of (secret, date, region, service), from the cache where there is one. */
