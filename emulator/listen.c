@@ -3,11 +3,15 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "emulator/settings.h"
+#include "lib/base/log.h"
 
-#define BACKLOG 256
+#define BACKLOG          256
+#define FDS_A_CONNECTION 3 /* its socket; a copy has two files open */
+#define FDS_BESIDES      64 /* the database, the built-in workers */
 
 static int resolve(const char *listen, struct addrinfo **ret, struct mh_err *err)
 {
@@ -76,5 +80,36 @@ int listen_open(const char *listen_at, int *ret_fd, int *ret_port, struct mh_err
 		return mh_err_sys(err, "cannot listen on %s", listen_at);
 	*ret_port = port_of(fd);
 	*ret_fd = fd;
+	return 0;
+}
+
+/* How many connections there are descriptors for. Without one left, accepting fails and
+ * is tried again at once and for ever, and those that are connected cannot be served. */
+int listen_connections(const struct settings *settings, unsigned *ret, struct mh_err *err)
+{
+	rlim_t wanted = (rlim_t)settings->max_connections;
+	rlim_t need = wanted * FDS_A_CONNECTION + FDS_BESIDES;
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+		return mh_err_sys(err, "cannot see the limit of open files");
+	if (files.rlim_cur < need) {
+		files.rlim_cur = need < files.rlim_max ? need : files.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &files) != 0)
+			return mh_err_sys(err, "cannot set the limit of open files");
+	}
+	if (files.rlim_cur < FDS_BESIDES + FDS_A_CONNECTION)
+		return mh_err_set(err, MH_E_FULL,
+				  "%d open files are allowed, %d are needed at least "
+				  "(ulimit -n)",
+				  (int)files.rlim_cur, FDS_BESIDES + FDS_A_CONNECTION);
+	if (files.rlim_cur < need) {
+		wanted = (files.rlim_cur - FDS_BESIDES) / FDS_A_CONNECTION;
+		log_event(LOG_LEVEL_WARN, "http.few_connections",
+			  "the limit of open files (ulimit -n) allows no more",
+			  LOG_I("connections", (int64_t)wanted),
+			  LOG_I("max_connections", settings->max_connections), LOG_END);
+	}
+	*ret = (unsigned)wanted;
 	return 0;
 }

@@ -7,12 +7,14 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 
 #include "emulator/builtin.h"
 #include "emulator/engine/engine.h"
 #include "emulator/options.h"
 #include "emulator/server.h"
 #include "emulator/store/store.h"
+#include "emulator/tls.h"
 #include "emulator/wait.h"
 #include "lib/base/fsio.h"
 #include "lib/base/log.h"
@@ -141,8 +143,7 @@ static int start(struct emulator *e, struct mh_err *err)
 	if (e->settings->port_file && unlink(e->settings->port_file) != 0 &&
 	    errno != ENOENT)
 		return mh_err_sys(err, "%s", e->settings->port_file);
-	/* Half of the connections stay for other requests. */
-	e->hub = wait_hub_new((int)(e->settings->max_connections + 1) / 2);
+	e->hub = wait_hub_new();
 	if (builtin_pool_new(&e->pool, err) != 0 || start_writer(e, err) != 0 ||
 	    s3_new(e->settings, e->writer, e->key, &e->s3, err) != 0)
 		return -1;
@@ -207,6 +208,7 @@ static int run(const struct settings *settings)
 		log_event(LOG_LEVEL_INFO, "emulator.started", "answering requests",
 			  LOG_S("listen", settings->listen),
 			  LOG_I("port", server_port(e.server)),
+			  LOG_S("scheme", settings->tls_cert ? "https" : "http"),
 			  LOG_S("data_dir", settings->data_dir), LOG_END);
 		wait_for_signal(&set);
 	} else {
@@ -230,8 +232,17 @@ static void hide_secrets(const struct settings *s)
 
 static int grant(const struct command_line *c, const struct settings *s)
 {
+	struct tls_files tls = { 0 };
+	struct mh_err err = MH_ERR_INIT;
+
 	switch (c->wish) {
 	case WISH_CHECK:
+		if (tls_read(s, &tls, &err) != 0) {
+			(void)fprintf(stderr, "millhand-emulator: %s\n",
+				      err.text); /* nobody else to tell */
+			return EX_CONFIG;
+		}
+		tls_done(&tls);
 		(void)puts("the settings are fine"); /* flushed by the caller */
 		return 0;
 	case WISH_DUMP:

@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/resource.h>
 #include <time.h>
 
 #include "emulator/listen.h"
+#include "emulator/tls.h"
 #include "lib/base/buf.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -18,12 +18,11 @@
 #define DRAIN_MAX_BYTES  (64LL << 20) /* a larger body is not even read to its end */
 #define DERIVED_KEYS     64
 #define STOP_WAIT_S      10
-#define FDS_A_CONNECTION 3 /* its socket; a copy has two files open */
-#define FDS_BESIDES      64 /* the database, the built-in workers */
 
 struct server {
 	struct server_options o;
 	struct MHD_Daemon *daemon;
+	struct tls_files tls;
 	struct sigv4_keys *keys; /* derived once a day and key, for all threads */
 	int listen_fd;
 	int port;
@@ -445,45 +444,20 @@ static void log_mhd(void *cls, const char *fmt, va_list ap)
 	log_event(LOG_LEVEL_DEBUG, "http.trouble", text, LOG_END);
 }
 
-/* How many connections there are descriptors for. Without one left, accepting fails and
- * is tried again at once and for ever, and those that are connected cannot be served. */
-static int connection_limit(const struct settings *settings, unsigned *ret,
-			    struct mh_err *err)
-{
-	rlim_t wanted = (rlim_t)settings->max_connections;
-	rlim_t need = wanted * FDS_A_CONNECTION + FDS_BESIDES;
-	struct rlimit files;
-
-	if (getrlimit(RLIMIT_NOFILE, &files) != 0)
-		return mh_err_sys(err, "cannot see the limit of open files");
-	if (files.rlim_cur < need) {
-		files.rlim_cur = need < files.rlim_max ? need : files.rlim_max;
-		if (setrlimit(RLIMIT_NOFILE, &files) != 0)
-			return mh_err_sys(err, "cannot set the limit of open files");
-	}
-	if (files.rlim_cur < FDS_BESIDES + FDS_A_CONNECTION)
-		return mh_err_set(err, MH_E_FULL,
-				  "%d open files are allowed, %d are needed at least "
-				  "(ulimit -n)",
-				  (int)files.rlim_cur, FDS_BESIDES + FDS_A_CONNECTION);
-	if (files.rlim_cur < need) {
-		wanted = (files.rlim_cur - FDS_BESIDES) / FDS_A_CONNECTION;
-		log_event(LOG_LEVEL_WARN, "http.few_connections",
-			  "the limit of open files (ulimit -n) allows no more",
-			  LOG_I("connections", (int64_t)wanted),
-			  LOG_I("max_connections", settings->max_connections), LOG_END);
-	}
-	*ret = (unsigned)wanted;
-	return 0;
-}
-
 static struct MHD_Daemon *start_daemon(struct server *s, unsigned max_connections)
 {
 	const struct settings *settings = s->o.front.settings;
+	const struct MHD_OptionItem tls[] = {
+		{ MHD_OPTION_HTTPS_MEM_CERT, 0, s->tls.cert },
+		{ MHD_OPTION_HTTPS_MEM_KEY, 0, s->tls.key },
+		{ MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)TLS_PRIORITIES },
+		{ MHD_OPTION_END, 0, NULL },
+	};
 
 	return MHD_start_daemon(
 		MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_THREAD_PER_CONNECTION |
-			MHD_USE_ITC | MHD_USE_ERROR_LOG,
+			MHD_USE_ITC | MHD_USE_ERROR_LOG |
+			(s->tls.cert ? MHD_USE_TLS : MHD_NO_FLAG),
 		0, NULL, NULL, handle, s, /* the socket below has the port */
 		MHD_OPTION_EXTERNAL_LOGGER, log_mhd,
 		NULL, /* first: later options may log */
@@ -493,12 +467,14 @@ static struct MHD_Daemon *start_daemon(struct server *s, unsigned max_connection
 		MHD_OPTION_CONNECTION_TIMEOUT,
 		(unsigned)(settings->idle_timeout_ms / 1000),
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
+		MHD_OPTION_ARRAY, s->tls.cert ? tls : &tls[ARRAY_LEN(tls) - 1],
 		MHD_OPTION_END);
 }
 
 static void server_free(struct server *s)
 {
 	(void)close(s->listen_fd); /* nothing was written to it */
+	tls_done(&s->tls);
 	sigv4_keys_free(s->keys);
 	pthread_cond_destroy(&s->idle);
 	pthread_mutex_destroy(&s->lock);
@@ -508,16 +484,20 @@ static void server_free(struct server *s)
 int server_start(const struct server_options *options, struct server **ret,
 		 struct mh_err *err)
 {
+	const struct settings *settings = options->front.settings;
 	struct server *s = mh_alloc(sizeof(*s));
 	unsigned max_connections = 0;
 
 	s->o = *options;
-	if (connection_limit(options->front.settings, &max_connections, err) != 0 ||
-	    listen_open(options->front.settings->listen, &s->listen_fd, &s->port, err) !=
-		    0) {
+	if (listen_connections(settings, &max_connections, err) != 0 ||
+	    tls_read(settings, &s->tls, err) != 0 ||
+	    listen_open(settings->listen, &s->listen_fd, &s->port, err) != 0) {
+		tls_done(&s->tls);
 		free(s);
 		return -1;
 	}
+	/* The other half of the connections stays for other requests. */
+	wait_hub_limit(options->hub, (int)(max_connections + 1) / 2);
 	s->keys = sigv4_keys_new(DERIVED_KEYS);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->idle, NULL);

@@ -80,6 +80,16 @@ const struct conf_key settings_keys[] = {
 	  AT(port_file),
 	  .example = "/run/millhand-emulator.port",
 	  .help = "file that gets the port's number once the server answers" },
+	{ .path = "tls_cert",
+	  .type = CONF_STRING,
+	  AT(tls_cert),
+	  .example = "/etc/millhand/emulator.crt",
+	  .help = "file with a certificate and its chain (PEM): speak https alone" },
+	{ .path = "tls_key",
+	  .type = CONF_STRING,
+	  AT(tls_key),
+	  .example = "/etc/millhand/emulator.key",
+	  .help = "file with its key (PEM, without a passphrase)" },
 	{ .path = "keys",
 	  .type = CONF_GROUPS,
 	  AT(keys),
@@ -385,6 +395,10 @@ int settings_check(const struct settings *s, struct mh_err *err)
 	    !all_of(s->region, "abcdefghijklmnopqrstuvwxyz0123456789-"))
 		return mh_err_set(err, MH_E_CONFIG,
 				  "region: '%s' is not the name of a region", s->region);
+	if (!s->tls_cert != !s->tls_key)
+		return mh_err_set(err, MH_E_CONFIG,
+				  "tls_cert and tls_key belong together: %s is missing",
+				  s->tls_cert ? "tls_key" : "tls_cert");
 	if (offers_check(s, err) != 0)
 		return -1;
 	return settings_split_listen(s->listen, &host, &port, err);

@@ -36,6 +36,7 @@ struct settings {
 	char *git_root; /* directory of bare repositories, <name>.git or <name>; absent:
 			   <data_dir>/git */
 	char *port_file; /* written with the port once the server answers; absent: none */
+	char *tls_cert, *tls_key; /* PEM files; both absent: no TLS */
 	struct conf_list
 		keys; /* struct settings_key; empty: any credentials are accepted */
 	struct conf_list offers; /* struct settings_offer: see offer.h */

@@ -25,11 +25,10 @@ struct wait_hub {
 
 /* ---- the hub ---- */
 
-struct wait_hub *wait_hub_new(int limit)
+struct wait_hub *wait_hub_new(void)
 {
 	struct wait_hub *hub = mh_alloc(sizeof(*hub));
 
-	hub->limit = limit;
 	pthread_mutex_init(&hub->lock, NULL); /* a plain one cannot fail */
 	return hub;
 }
@@ -41,6 +40,13 @@ void wait_hub_free(struct wait_hub *hub)
 	MH_ASSERT(!hub->first);
 	pthread_mutex_destroy(&hub->lock);
 	free(hub);
+}
+
+void wait_hub_limit(struct wait_hub *hub, int limit)
+{
+	pthread_mutex_lock(&hub->lock);
+	hub->limit = limit;
+	pthread_mutex_unlock(&hub->lock);
 }
 
 static void wake(struct waiter *w)

@@ -14,7 +14,7 @@
  * clock alone (offered again, continued with a delay) it finds by the time that its last
  * look at the store told. It also ends when the client goes away.
  *
- *	hub = wait_hub_new(limit);            writer_options.wake_workers = wait_hub_wake
+ *	hub = wait_hub_new();                 writer_options.wake_workers = wait_hub_wake
  *	wait_for_work(hub, writer, &request, &types, &err);   in a connection's thread
  *	wait_hub_stop(hub);                   whoever waits is answered now
  *	wait_hub_free(hub);                   nobody waits any more
@@ -30,9 +30,10 @@
 
 struct wait_hub;
 
-/* limit: how many may wait at the same time. */
-struct wait_hub *wait_hub_new(int limit);
+struct wait_hub *wait_hub_new(void);
 void wait_hub_free(struct wait_hub *hub);
+/* How many may wait at the same time; none before this is said. */
+void wait_hub_limit(struct wait_hub *hub, int limit);
 /* For writer_options; types as in op_ctx.new_work. */
 void wait_hub_wake(void *hub, uint64_t types);
 void wait_hub_stop(struct wait_hub *hub);

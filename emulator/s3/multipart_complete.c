@@ -175,8 +175,9 @@ static void answer_completed(struct s3_request *r, const struct object_row *row)
 {
 	const char *host = s3_header(r, MHD_HTTP_HEADER_HOST);
 	CLEAN(free) char *quoted = mh_format("\"%s\"", row->etag);
+	const char *scheme = r->s3->settings->tls_cert ? "https://" : "http://";
 	CLEAN(free)
-	char *location = mh_format("%s%s%s", host ? "http://" : "", host ? host : "",
+	char *location = mh_format("%s%s%s", host ? scheme : "", host ? host : "",
 				   r->target.path);
 	CLEAN(buf) struct buf b = BUF_INIT(S3_XML_MAX);
 

@@ -108,13 +108,13 @@ class Emulator(Program):
             raise AssertionError(f"the emulator ended: {self.text()}")
         with open(port_file) as f:
             self.port = int(f.read())
-        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self.endpoint = f"{'https' if '--tls-cert' in options else 'http'}://127.0.0.1:{self.port}"
 
     def client(self, service, key=KEY, secret=SECRET, token=None, **config):
         return client(self.place, service, self.endpoint, key, secret, token, **config)
 
 
-def client(place, service, endpoint, key=KEY, secret=SECRET, token=None, **config):
+def client(place, service, endpoint, key=KEY, secret=SECRET, token=None, verify=None, **config):
     """A boto3 client that reads the carried service model and retries nothing."""
     import boto3
     from botocore.config import Config
@@ -124,7 +124,7 @@ def client(place, service, endpoint, key=KEY, secret=SECRET, token=None, **confi
     options = {"retries": {"max_attempts": 0}, "s3": {"addressing_style": "path"}, "parameter_validation": False}
     options.update(config)
     return session.client(service, endpoint_url=endpoint, region_name=REGION, aws_access_key_id=key,
-                          aws_secret_access_key=secret, aws_session_token=token, config=Config(**options))
+                          aws_secret_access_key=secret, aws_session_token=token, verify=verify, config=Config(**options))
 
 
 def conf_value(value):
