@@ -126,14 +126,17 @@ int unpack_file_begin(struct unpack *u, const struct unpack_entry *e,
 	return 0;
 }
 
-/* Counts the file's growth against the limit. */
+/* Counts the file's growth against the limits: holes and copies of hard links cost an
+ * archive next to nothing, so that the readers' own look at the ratio misses them. */
 static int grow_to(struct unpack_file *f, uint64_t size, struct mh_err *err)
 {
 	uint64_t more = size > f->size ? size - f->size : 0;
+	struct unpack *u = f->unpack;
 
-	if (archive_limits_bytes(f->unpack->limits, f->unpack->bytes, more, err) != 0)
+	if (archive_limits_bytes(u->limits, u->bytes, more, err) != 0 ||
+	    archive_limits_ratio(u->limits, u->bytes + more, u->source->size, err) != 0)
 		return mh_err_wrap(err, "%s", NAME_SHOWN(f->path, strlen(f->path)));
-	f->unpack->bytes += more;
+	u->bytes += more;
 	f->size += more;
 	return 0;
 }

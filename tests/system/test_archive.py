@@ -328,6 +328,10 @@ def bombs_are_stopped():
         box.refuse("long part", raw_zip([file("n" * 256)]), LIMIT)
         box.refuse("long name", raw_zip([file("/".join(["n" * 99] * 50))]), LIMIT)
         box.refuse("sparse tar", sparse_tar(1 << 40), LIMIT)
+        box.refuse("sparse tar ratio", sparse_tar(1 << 30), LIMIT)
+        links = tar(("z", FILE, zeros), *[(f"l{i}", HARD, "z") for i in range(40)])
+        box.refuse("tar of hard links, each a copy", links, LIMIT, "--max-ratio", "10", "--ratio-from", "1M")
+        box.refuse("tar.gz of hard links", gzip.compress(links), LIMIT, "--max-ratio", "2000", "--ratio-from", "5M")
         check(box.unpack(raw_zip([file("z", zeros, method=8)]))["ok"], "small archives may have any ratio")
 
 
