@@ -100,10 +100,25 @@ static int commit(struct s3_request *r, struct blob *b, struct object_row *row)
 	return 0;
 }
 
+/* Clients encode "bucket/key" part by part or as one string: a slash is a slash. */
+static char *with_plain_slashes(const char *source)
+{
+	char *out = mh_strdup(source), *to = out;
+
+	while (*source && *source != '?') {
+		bool slash = strncasecmp(source, "%2F", 3) == 0;
+
+		*to++ = slash ? '/' : *source;
+		source += slash ? 3 : 1;
+	}
+	memmove(to, source, strlen(source) + 1); /* ?versionId= */
+	return out;
+}
+
 /* "x-amz-copy-source: /bucket/key" or without the first slash, percent-encoded. */
 static int parse_copy_source(struct s3_request *r, struct target *ret)
 {
-	const char *source = s3_header(r, "x-amz-copy-source");
+	CLEAN(free) char *source = with_plain_slashes(s3_header(r, "x-amz-copy-source"));
 	CLEAN(free) char *raw = mh_format("%s%s", source[0] == '/' ? "" : "/", source);
 	struct mh_err err = MH_ERR_INIT;
 	const char *version;

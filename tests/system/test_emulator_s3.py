@@ -245,7 +245,8 @@ def many_objects_are_deleted_in_one_request():
 @story
 def objects_are_copied_with_or_without_their_description():
     with Place() as place:
-        s3 = place.emulator().client("s3")
+        emulator = place.emulator()
+        s3 = emulator.client("s3")
         s3.create_bucket(Bucket="one")
         s3.create_bucket(Bucket="two")
         s3.put_object(Bucket="one", Key="a b/ü", Body=LONG, ContentType="text/x", Metadata={"m": "1"})
@@ -253,6 +254,11 @@ def objects_are_copied_with_or_without_their_description():
         got = s3.get_object(Bucket="two", Key="copy")
         equal((got["Body"].read() == LONG, got["ContentType"], got["Metadata"]), (True, "text/x", {"m": "1"}))
         equal(copy["CopyObjectResult"]["ETag"], got["ETag"])
+        # as one string, slashes and all: what encodeURIComponent makes of it
+        for source in ("one%2Fa%20b%2f%C3%BC", "%2Fone%2Fa%20b%2F%C3%BC", "one%2Fa%20b%2F%C3%BC?versionId=null"):
+            status = raw(emulator, "PUT", "/two/whole", [("x-amz-copy-source", source)], b"")[0]
+            equal((status, s3.get_object(Bucket="two", Key="whole")["Body"].read() == LONG), (200, True), source)
+            s3.delete_object(Bucket="two", Key="whole")
         s3.copy_object(Bucket="two", Key="copy", CopySource="two/copy", MetadataDirective="REPLACE", ContentType="text/y")
         got = s3.head_object(Bucket="two", Key="copy")
         equal((got["ContentType"], got["Metadata"]), ("text/y", {}))
