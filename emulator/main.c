@@ -225,9 +225,12 @@ static int run(const struct settings *settings)
 static void hide_secrets(const struct settings *s)
 {
 	const struct settings_key *keys = s->keys.items;
+	const struct settings_third_party *clients = s->third_parties.items;
 
 	for (size_t i = 0; i < s->keys.count; i++)
 		log_redact(keys[i].secret_access_key);
+	for (size_t i = 0; i < s->third_parties.count; i++)
+		log_redact(clients[i].client_token);
 }
 
 static int grant(const struct command_line *c, const struct settings *s)

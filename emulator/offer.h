@@ -26,8 +26,6 @@ int offers_check(const struct settings *s, struct mh_err *err) MH_MUST_CHECK;
 /* The custom type ("Build/Custom/CodeBuild/1") under which workers find actions of this
  * type, borrowed; NULL when it is not offered. */
 const char *offer_of(const struct settings *s, struct json_object *action_type_id);
-/* Whether it is written as one: "Build/Custom/Make/1". */
-bool is_custom_type(const char *text);
 /* Whether something is offered as this custom type. */
 bool offer_has(const struct settings *s, const char *custom_type);
 

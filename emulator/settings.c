@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "emulator/offer.h"
+#include "emulator/third_party.h"
 #include "lib/base/buf.h"
 #include "lib/base/str.h"
 
@@ -44,6 +45,29 @@ static const struct conf_key offer_keys[] = {
 	  .required = true,
 	  .example = "Build/Custom/CodeBuild/1",
 	  .help = "the custom type that workers poll for; need not be created" },
+	{ 0 },
+};
+
+static const struct conf_key third_party_keys[] = {
+	{ .path = "type",
+	  .type = CONF_STRING,
+	  .offset = offsetof(struct settings_third_party, type),
+	  .required = true,
+	  .example = "Deploy/ThirdParty/Acme/1",
+	  .help = "an action type of a third party; it need not be declared" },
+	{ .path = "client_id",
+	  .type = CONF_STRING,
+	  .offset = offsetof(struct settings_third_party, client_id),
+	  .required = true,
+	  .example = "c11e0000-0000-4000-8000-000000000001",
+	  .help = "what its jobs are offered with" },
+	{ .path = "client_token",
+	  .type = CONF_STRING,
+	  .offset = offsetof(struct settings_third_party, client_token),
+	  .required = true,
+	  .secret = true,
+	  .example = "change me",
+	  .help = "what opens them" },
 	{ 0 },
 };
 
@@ -104,6 +128,18 @@ const struct conf_key settings_keys[] = {
 	  .help = "actions of AWS's own types that workers do; absent: none, such "
 		  "actions "
 		  "fail" },
+	{ .path = "third_party",
+	  .type = CONF_GROUPS,
+	  AT(third_parties),
+	  .sub = third_party_keys,
+	  .sub_size = sizeof(struct settings_third_party),
+	  .help = "third-party action types and their clients; for types that are not "
+		  "here, any client token is accepted" },
+	{ .path = "register_types",
+	  .type = CONF_BOOL,
+	  AT(register_types),
+	  .def = "false",
+	  .help = "UpdateActionType also makes action types that do not exist" },
 	{ .path = "ack_timeout",
 	  .type = CONF_DURATION,
 	  AT(ack_timeout_ms),
@@ -132,6 +168,14 @@ const struct conf_key settings_keys[] = {
 	  .max = 30 * DAY_MS,
 	  .def = "24h",
 	  .help = "a custom action that has not ended after so long fails" },
+	{ .path = "third_party_timeout",
+	  .type = CONF_DURATION,
+	  AT(third_party_timeout_ms),
+	  .min = 1,
+	  .max = 30 * DAY_MS,
+	  .def = "1h",
+	  .help = "a third-party action that has not ended after so long fails; a "
+		  "jobTimeout of its type wins" },
 	{ .path = "strict_ack",
 	  .type = CONF_BOOL,
 	  AT(strict_ack),
@@ -399,7 +443,7 @@ int settings_check(const struct settings *s, struct mh_err *err)
 		return mh_err_set(err, MH_E_CONFIG,
 				  "tls_cert and tls_key belong together: %s is missing",
 				  s->tls_cert ? "tls_key" : "tls_cert");
-	if (offers_check(s, err) != 0)
+	if (offers_check(s, err) != 0 || third_party_check(s, err) != 0)
 		return -1;
 	return settings_split_listen(s->listen, &host, &port, err);
 }

@@ -28,6 +28,12 @@ struct settings_offer {
 	char *as; /* "Build/Custom/CodeBuild/1" */
 };
 
+struct settings_third_party {
+	char *type; /* "Deploy/ThirdParty/Acme/1" */
+	char *client_id;
+	char *client_token;
+};
+
 struct settings {
 	char *listen; /* "127.0.0.1:4599"; port 0 takes a free one */
 	char *data_dir; /* everything the emulator keeps */
@@ -40,11 +46,14 @@ struct settings {
 	struct conf_list
 		keys; /* struct settings_key; empty: any credentials are accepted */
 	struct conf_list offers; /* struct settings_offer: see offer.h */
+	struct conf_list third_parties; /* struct settings_third_party: third_party.h */
+	bool register_types; /* UpdateActionType makes types that do not exist (C15) */
 	/* Knobs (semantics G). */
 	int64_t ack_timeout_ms; /* 60 s: an unacknowledged job is handed out again */
 	int64_t continuation_delay_ms; /* 0 */
 	int64_t job_credentials_ms; /* 900 s */
 	int64_t custom_timeout_ms; /* 24 h per custom action execution (C11) */
+	int64_t third_party_timeout_ms; /* 1 h per third-party action execution (C11) */
 	bool strict_ack; /* C4: a second acknowledgement answers InvalidNonce */
 	int64_t max_batch; /* 100 jobs a poll (C6) */
 	int64_t signature_window_ms; /* 5 min: how far a signature's time may be off (A12)

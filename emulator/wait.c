@@ -7,7 +7,7 @@
 #include <sys/eventfd.h>
 
 #include "emulator/engine/engine.h"
-#include "emulator/offer.h"
+#include "emulator/type_name.h"
 #include "lib/base/clock.h"
 
 struct waiter { /* on the waiting thread's stack */
@@ -150,10 +150,10 @@ static bool has(const struct asked *a, const char *type)
 
 static int take_type(struct asked *a, const char *type, struct api_error *err)
 {
-	if (!is_custom_type(type))
+	if (!type_name_is(type, "Custom") && !type_name_is(type, "ThirdParty"))
 		return api_fail(err, "ValidationException",
-				"types: '%.100s' is no custom action type: write it like "
-				"Build/Custom/Make/1",
+				"types: '%.100s' is no custom or third-party action "
+				"type: write it like Build/Custom/Make/1",
 				type);
 	if (has(a, type))
 		return 0;

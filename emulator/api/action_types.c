@@ -5,6 +5,7 @@
 #include "emulator/api/page.h"
 #include "emulator/api/tags.h"
 #include "emulator/engine/catalogue.h"
+#include "emulator/engine/integration.h"
 #include "emulator/settings.h"
 #include "emulator/store/action_types.h"
 #include "lib/base/buf.h"
@@ -368,8 +369,8 @@ static char *list_key(struct json_object *definition)
 	struct json_object *id = json_opt_object(definition, "id");
 	const char *owner = json_opt_str(id, "owner", "");
 
-	return mh_format("%d/%s/%s/%s", strcmp(owner, "Custom") == 0 ? 0 : 1,
-			 json_opt_str(id, "category", ""),
+	return mh_format("%d/%s/%s/%s/%s", strcmp(owner, "Custom") == 0 ? 0 : 1,
+			 json_opt_str(id, "category", ""), owner,
 			 json_opt_str(id, "provider", ""),
 			 json_opt_str(id, "version", ""));
 }
@@ -409,18 +410,42 @@ static bool wants(struct json_object *in, const char *owner)
 	return filter == NULL || strcmp(filter, owner) == 0;
 }
 
+struct integrations {
+	struct op_ctx *ctx;
+	struct json_object *in, *list;
+};
+
+static void add_integration(void *arg, const char *type, struct json_object *declaration)
+{
+	const struct integrations *i = arg;
+	const char *owner = json_opt_str(json_opt_object(declaration, "id"), "owner", "");
+	struct action_type t = { 0 };
+	bool allowed;
+
+	if (!wants(i->in, owner))
+		return;
+	integration_type(i->ctx, type, declaration, &t, &allowed);
+	if (allowed) /* fails without memory alone */
+		(void)json_object_array_add(i->list, json_object_get(t.definition));
+	action_type_done(&t);
+}
+
 static int collect(struct op_ctx *ctx, struct json_object *in, struct json_object *list,
 		   struct api_error *err)
 {
 	const char *region = json_opt_str(in, "regionFilter", ctx->settings->region);
+	struct integrations integrations = { .ctx = ctx, .in = in, .list = list };
+	struct mh_err e = MH_ERR_INIT;
 
 	/* AWS has its types everywhere; ours are in the one region there is. */
 	if (wants(in, "Custom") && strcmp(region, ctx->settings->region) == 0 &&
 	    add_custom(ctx, list, err) != 0)
 		return -1;
-	for (const struct catalogue_entry *e = catalogue; wants(in, "AWS") && e->category;
-	     e++)
-		(void)json_object_array_add(list, catalogue_definition(e)); /* as above */
+	if (integration_each(ctx, add_integration, &integrations, &e) != 0)
+		return api_fail_internal(err, &e);
+	for (const struct catalogue_entry *c = catalogue; wants(in, "AWS") && c->category;
+	     c++)
+		(void)json_object_array_add(list, catalogue_definition(c)); /* as above */
 	json_object_array_sort(list, by_key);
 	return 0;
 }

@@ -1,8 +1,10 @@
-/* The operations of job workers for custom actions (semantics C). */
+/* The operations of job workers, for custom and for third-party actions (semantics C). */
 #include "emulator/api/ops.h"
 #include "emulator/engine/engine.h"
 #include "emulator/offer.h"
 #include "emulator/settings.h"
+#include "emulator/third_party.h"
+#include "emulator/type_name.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,17 +12,35 @@
 
 /* ---- PollForJobs ---- */
 
+static int check_owner(struct json_object *id, bool custom, struct api_error *err)
+{
+	const char *owner = json_opt_str(id, "owner", "");
+
+	if ((strcmp(owner, "Custom") == 0) == custom)
+		return 0;
+	return api_fail(err, "ValidationException",
+			"ActionType with owner '%s' is not supported", owner);
+}
+
+static int fail_not_available(struct json_object *id, struct api_error *err)
+{
+	return api_fail(
+		err, "ActionTypeNotFoundException",
+		"ActionType (Category: '%s', Owner: '%s', Provider: '%s', Version: '%s')"
+		" is not available",
+		json_opt_str(id, "category", ""), json_opt_str(id, "owner", ""),
+		json_opt_str(id, "provider", ""), json_opt_str(id, "version", ""));
+}
+
 /* A type that is offered need not exist: *ret is then empty. */
 static int check_type(struct op_ctx *ctx, struct json_object *id, const char *text,
 		      struct action_type *ret, struct api_error *err)
 {
-	const char *owner = json_opt_str(id, "owner", "");
 	struct action_type type = { 0 };
 	bool found;
 
-	if (strcmp(owner, "Custom") != 0)
-		return api_fail(err, "ValidationException",
-				"ActionType with owner '%s' is not supported", owner);
+	if (check_owner(id, true, err) != 0)
+		return -1;
 	if (action_type_load(ctx, id, &type, &found, err) != 0)
 		return -1;
 	if (found && !type.deleted) {
@@ -31,12 +51,7 @@ static int check_type(struct op_ctx *ctx, struct json_object *id, const char *te
 		action_type_done(&type);
 	if (offer_has(ctx->settings, text))
 		return 0;
-	return api_fail(
-		err, "ActionTypeNotFoundException",
-		"ActionType (Category: '%s', Owner: '%s', Provider: '%s', Version: '%s')"
-		" is not available",
-		json_opt_str(id, "category", ""), owner, json_opt_str(id, "provider", ""),
-		json_opt_str(id, "version", ""));
+	return fail_not_available(id, err);
 }
 
 /* Exactly one entry, named as the type's queryable property, when it has one; none when
@@ -62,27 +77,34 @@ static int check_query(const struct action_type *type, struct json_object *query
 	return 0;
 }
 
+static void put_nonce(struct json_object *o, const struct job *j)
+{
+	char nonce[24];
+
+	(void)snprintf(nonce, sizeof(nonce), "%" PRId64, j->dispatches); /* it fits */
+	json_put_str(o, "nonce", nonce);
+}
+
 static int add_job(struct op_ctx *ctx, const struct job *j, struct json_object *list,
 		   struct api_error *err)
 {
 	struct json_object *o = json_object_new_object(), *data = NULL;
-	char nonce[24];
 
 	json_object_array_add(list, o);
 	if (engine_job_data(ctx, j, &data, err) != 0)
 		return -1;
-	(void)snprintf(nonce, sizeof(nonce), "%" PRId64, j->dispatches); /* it fits */
 	json_put_str(o, "id", j->id);
 	json_put_obj(o, "data", data);
-	json_put_str(o, "nonce", nonce);
+	put_nonce(o, j);
 	json_put_str(o, "accountId", ctx->settings->account);
 	return 0;
 }
 
-static void clean_action_type(struct action_type *t)
+static int64_t batch(struct op_ctx *ctx, struct json_object *in)
 {
-	if (t->definition)
-		action_type_done(t);
+	int64_t wanted = json_opt_i64(in, "maxBatchSize", 1);
+
+	return wanted < ctx->settings->max_batch ? wanted : ctx->settings->max_batch;
 }
 
 int op_poll_for_jobs(struct op_ctx *ctx, struct json_object *in, struct json_object *out,
@@ -93,19 +115,14 @@ int op_poll_for_jobs(struct op_ctx *ctx, struct json_object *in, struct json_obj
 	CLEAN(action_type) struct action_type type = { 0 };
 	CLEAN(job_list) struct job_list jobs = { 0 };
 	CLEAN(free) char *text = NULL;
-	int64_t limit = json_opt_i64(in, "maxBatchSize", 1);
 	const char *value = NULL;
 
 	json_put_obj(out, "jobs", list);
-	text = mh_format("%s/Custom/%s/%s", json_opt_str(id, "category", ""),
-			 json_opt_str(id, "provider", ""),
-			 json_opt_str(id, "version", ""));
+	text = type_name_of(id);
 	if (check_type(ctx, id, text, &type, err) != 0 ||
 	    check_query(&type, json_opt_object(in, "queryParam"), &value, err) != 0)
 		return -1;
-	if (limit > ctx->settings->max_batch)
-		limit = ctx->settings->max_batch;
-	if (engine_poll(ctx, text, value, limit, &jobs, err) != 0)
+	if (engine_poll(ctx, text, value, batch(ctx, in), &jobs, err) != 0)
 		return -1;
 	for (size_t i = 0; i < jobs.count; i++) {
 		if (add_job(ctx, &jobs.items[i], list, err) != 0)
@@ -114,18 +131,69 @@ int op_poll_for_jobs(struct op_ctx *ctx, struct json_object *in, struct json_obj
 	return 0;
 }
 
-/* ---- the others ---- */
+/* ---- PollForThirdPartyJobs ---- */
 
-int op_acknowledge_job(struct op_ctx *ctx, struct json_object *in,
+/* The type must be there, and this account one that may ask for its jobs. */
+static int check_third_party_type(struct op_ctx *ctx, struct json_object *id,
+				  struct api_error *err)
+{
+	CLEAN(action_type) struct action_type type = { 0 };
+	bool found;
+
+	if (check_owner(id, false, err) != 0 ||
+	    action_type_load(ctx, id, &type, &found, err) != 0)
+		return -1;
+	return found && type.polled && type.may_poll ? 0 : fail_not_available(id, err);
+}
+
+int op_poll_for_third_party_jobs(struct op_ctx *ctx, struct json_object *in,
+				 struct json_object *out, struct api_error *err)
+{
+	struct json_object *id = json_opt_object(in, "actionTypeId");
+	struct json_object *list = json_object_new_array();
+	CLEAN(free) char *text = type_name_of(id);
+	CLEAN(job_list) struct job_list jobs = { 0 };
+	char client_id[STR_UUID_SIZE];
+
+	json_put_obj(out, "jobs", list);
+	if (check_third_party_type(ctx, id, err) != 0 ||
+	    engine_poll(ctx, text, NULL, batch(ctx, in), &jobs, err) != 0)
+		return -1;
+	third_party_client_id(ctx->settings, text, client_id);
+	for (size_t i = 0; i < jobs.count; i++) {
+		struct json_object *o = json_object_new_object();
+
+		json_put_str(o, "clientId", client_id);
+		json_put_str(o, "jobId", jobs.items[i].id);
+		json_object_array_add(list, o);
+	}
+	return 0;
+}
+
+/* ---- the others: custom jobs have no client token ---- */
+
+static int acknowledge(struct op_ctx *ctx, struct json_object *in, const char *token,
 		       struct json_object *out, struct api_error *err)
 {
 	enum job_state state;
 
-	if (engine_acknowledge(ctx, json_opt_str(in, "jobId", ""),
+	if (engine_acknowledge(ctx, json_opt_str(in, "jobId", ""), token,
 			       json_opt_str(in, "nonce", ""), &state, err) != 0)
 		return -1;
 	json_put_str(out, "status", job_state_name(state));
 	return 0;
+}
+
+int op_acknowledge_job(struct op_ctx *ctx, struct json_object *in,
+		       struct json_object *out, struct api_error *err)
+{
+	return acknowledge(ctx, in, NULL, out, err);
+}
+
+int op_acknowledge_third_party_job(struct op_ctx *ctx, struct json_object *in,
+				   struct json_object *out, struct api_error *err)
+{
+	return acknowledge(ctx, in, json_opt_str(in, "clientToken", ""), out, err);
 }
 
 int op_get_job_details(struct op_ctx *ctx, struct json_object *in,
@@ -135,12 +203,29 @@ int op_get_job_details(struct op_ctx *ctx, struct json_object *in,
 	CLEAN(job) struct job j = { 0 };
 
 	json_put_obj(out, "jobDetails", o);
-	if (engine_job_find(ctx, json_opt_str(in, "jobId", ""), &j, err) != 0 ||
+	if (engine_job_find(ctx, json_opt_str(in, "jobId", ""), NULL, &j, err) != 0 ||
 	    engine_job_data(ctx, &j, &data, err) != 0)
 		return -1;
 	json_put_str(o, "id", j.id);
 	json_put_obj(o, "data", data);
 	json_put_str(o, "accountId", ctx->settings->account);
+	return 0;
+}
+
+int op_get_third_party_job_details(struct op_ctx *ctx, struct json_object *in,
+				   struct json_object *out, struct api_error *err)
+{
+	struct json_object *o = json_object_new_object(), *data = NULL;
+	CLEAN(job) struct job j = { 0 };
+
+	json_put_obj(out, "jobDetails", o);
+	if (engine_third_party_job(ctx, json_opt_str(in, "jobId", ""),
+				   json_opt_str(in, "clientToken", ""), &j, err) != 0 ||
+	    engine_job_data(ctx, &j, &data, err) != 0)
+		return -1;
+	json_put_str(o, "id", j.id);
+	json_put_obj(o, "data", data);
+	put_nonce(o, &j);
 	return 0;
 }
 
@@ -160,8 +245,8 @@ static int64_t time_ms(struct json_object *o, const char *key)
 	return (int64_t)(seconds * 1000 + 0.5);
 }
 
-int op_put_job_success_result(struct op_ctx *ctx, struct json_object *in,
-			      struct json_object *out, struct api_error *err)
+static int put_success(struct op_ctx *ctx, struct json_object *in, const char *token,
+		       struct api_error *err)
 {
 	struct json_object *details = json_opt_object(in, "executionDetails");
 	struct json_object *revision = json_opt_object(in, "currentRevision");
@@ -177,19 +262,46 @@ int op_put_job_success_result(struct op_ctx *ctx, struct json_object *in,
 		.variables = json_opt_object(in, "outputVariables"),
 	};
 
+	return engine_job_success(ctx, json_opt_str(in, "jobId", ""), token, &result,
+				  err);
+}
+
+int op_put_job_success_result(struct op_ctx *ctx, struct json_object *in,
+			      struct json_object *out, struct api_error *err)
+{
 	(void)out; /* the operation answers nothing */
-	return engine_job_success(ctx, json_opt_str(in, "jobId", ""), &result, err);
+	return put_success(ctx, in, NULL, err);
+}
+
+int op_put_third_party_job_success_result(struct op_ctx *ctx, struct json_object *in,
+					  struct json_object *out, struct api_error *err)
+{
+	(void)out; /* as above */
+	return put_success(ctx, in, json_opt_str(in, "clientToken", ""), err);
+}
+
+static int put_failure(struct op_ctx *ctx, struct json_object *in, const char *token,
+		       struct api_error *err)
+{
+	struct json_object *details = json_opt_object(in, "failureDetails");
+
+	return engine_job_failure(ctx, json_opt_str(in, "jobId", ""), token,
+				  json_opt_str(details, "type", "JobFailed"),
+				  json_opt_str(details, "message", ""),
+				  json_opt_str(details, "externalExecutionId", NULL),
+				  err);
 }
 
 int op_put_job_failure_result(struct op_ctx *ctx, struct json_object *in,
 			      struct json_object *out, struct api_error *err)
 {
-	struct json_object *details = json_opt_object(in, "failureDetails");
-
 	(void)out; /* the operation answers nothing */
-	return engine_job_failure(ctx, json_opt_str(in, "jobId", ""),
-				  json_opt_str(details, "type", "JobFailed"),
-				  json_opt_str(details, "message", ""),
-				  json_opt_str(details, "externalExecutionId", NULL),
-				  err);
+	return put_failure(ctx, in, NULL, err);
+}
+
+int op_put_third_party_job_failure_result(struct op_ctx *ctx, struct json_object *in,
+					  struct json_object *out, struct api_error *err)
+{
+	(void)out; /* the operation answers nothing */
+	return put_failure(ctx, in, json_opt_str(in, "clientToken", ""), err);
 }

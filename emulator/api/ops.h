@@ -37,5 +37,13 @@ OP(op_get_job_details);
 OP(op_poll_for_jobs);
 OP(op_put_job_failure_result);
 OP(op_put_job_success_result);
+OP(op_acknowledge_third_party_job);
+OP(op_get_third_party_job_details);
+OP(op_poll_for_third_party_jobs);
+OP(op_put_third_party_job_failure_result);
+OP(op_put_third_party_job_success_result);
+/* integrations.c */
+OP(op_get_action_type);
+OP(op_update_action_type);
 
 #endif

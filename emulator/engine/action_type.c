@@ -3,8 +3,9 @@
 #include <string.h>
 
 #include "emulator/engine/catalogue.h"
-#include "emulator/engine/pipelines.h"
+#include "emulator/engine/integration.h"
 #include "emulator/store/action_types.h"
+#include "emulator/type_name.h"
 #include "lib/base/buf.h"
 #include "lib/net/uri.h"
 
@@ -28,11 +29,54 @@ static int load_custom(struct op_ctx *ctx, struct json_object *id,
 	if (found && json_parse_object(row.definition, strlen(row.definition),
 				       &definition, &e) != 0)
 		return api_fail_internal(err, &e);
-	if (found)
-		*ret = (struct action_type){ .definition = definition,
-					     .deleted = row.deleted_ms != 0 };
+	if (found) {
+		*ret = action_type_of(definition);
+		ret->deleted = row.deleted_ms != 0;
+	}
 	*ret_found = found;
 	return 0;
+}
+
+static int load_integration(struct op_ctx *ctx, struct json_object *id,
+			    struct action_type *ret, bool *ret_found,
+			    struct api_error *err)
+{
+	CLEAN(free) char *name = type_name_of(id);
+	CLEAN(json) struct json_object *declaration = NULL;
+	struct mh_err e = MH_ERR_INIT;
+	bool allowed = false;
+
+	if (integration_load(ctx, name, &declaration, &e) != 0)
+		return api_fail_internal(err, &e);
+	if (declaration) {
+		integration_type(ctx, name, declaration, ret, &allowed);
+		/* Like a deleted one: kept where it is, not available anew. */
+		ret->deleted = !allowed;
+	}
+	*ret_found = declaration != NULL;
+	return 0;
+}
+
+struct action_type action_type_of(struct json_object *definition)
+{
+	struct json_object *in = json_opt_object(definition, "inputArtifactDetails");
+	struct json_object *out = json_opt_object(definition, "outputArtifactDetails");
+
+	return (struct action_type){
+		.definition = definition,
+		.in_max = json_opt_i64(in, "maximumCount", 0),
+		.out_max = json_opt_i64(out, "maximumCount", 0),
+	};
+}
+
+struct action_type action_type_of_entry(const struct catalogue_entry *entry)
+{
+	struct action_type t = action_type_of(catalogue_definition(entry));
+
+	t.open = catalogue_is_open(entry);
+	t.in_max = entry->in_max;
+	t.out_max = entry->out_max;
+	return t;
 }
 
 int action_type_load(struct op_ctx *ctx, struct json_object *id, struct action_type *ret,
@@ -46,9 +90,10 @@ int action_type_load(struct op_ctx *ctx, struct json_object *id, struct action_t
 	entry = catalogue_find(json_opt_str(id, "category", ""), owner,
 			       json_opt_str(id, "provider", ""),
 			       json_opt_str(id, "version", ""));
-	if (entry != NULL)
-		*ret = (struct action_type){ .definition = catalogue_definition(entry) };
-	*ret_found = entry != NULL;
+	if (entry == NULL)
+		return load_integration(ctx, id, ret, ret_found, err);
+	*ret = action_type_of_entry(entry);
+	*ret_found = true;
 	return 0;
 }
 

@@ -24,12 +24,18 @@ static const struct {
 };
 
 static enum served_by who_serves(struct op_ctx *ctx, struct json_object *id,
-				 int64_t *ret_limit_ms)
+				 const struct action_type *type, int64_t *ret_limit_ms)
 {
 	const char *owner = json_opt_str(id, "owner", "");
 
 	if (strcmp(owner, "Custom") == 0 || offer_of(ctx->settings, id)) {
 		*ret_limit_ms = ctx->settings->custom_timeout_ms;
+		return BY_WORKER;
+	}
+	if (type->polled) {
+		*ret_limit_ms = type->job_timeout_ms
+					? type->job_timeout_ms
+					: ctx->settings->third_party_timeout_ms;
 		return BY_WORKER;
 	}
 	for (size_t i = 0; strcmp(owner, "AWS") == 0 && i < ARRAY_LEN(own_actions); i++) {
@@ -117,12 +123,12 @@ static int describe(struct op_ctx *ctx, struct start *st, const struct stage_exe
 /* Whether anybody can do this work: REFUSED when not. */
 static int check_served(struct op_ctx *ctx, struct start *st, struct mh_err *err)
 {
-	CLEAN(free) char *type = type_text(st->action.type);
+	CLEAN(free) char *type = type_name_of(st->action.type);
 
 	if (!st->type_found || st->type.deleted)
 		return mh_err_set(err, MH_E_REFUSED, "the action type %s %s", type,
 				  st->type_found ? "was deleted" : "does not exist");
-	st->by = who_serves(ctx, st->action.type, &st->limit_ms);
+	st->by = who_serves(ctx, st->action.type, &st->type, &st->limit_ms);
 	if (st->by == BY_NOBODY)
 		return mh_err_set(
 			err, MH_E_REFUSED,
@@ -161,7 +167,7 @@ static int create_job(struct op_ctx *ctx, struct start *st, enum job_executor ex
 static int create_offered_job(struct op_ctx *ctx, struct start *st, const char *as,
 			      struct mh_err *err)
 {
-	CLEAN(json) struct json_object *id = type_id(as);
+	CLEAN(json) struct json_object *id = type_name_id(as);
 	struct action_type type = { 0 };
 	bool found;
 	int rc;
@@ -177,7 +183,7 @@ static int create_offered_job(struct op_ctx *ctx, struct start *st, const char *
 static int hand_to_program(struct op_ctx *ctx, struct start *st, struct mh_err *err)
 {
 	const char *as = offer_of(ctx->settings, st->action.type);
-	CLEAN(free) char *type = type_text(st->action.type);
+	CLEAN(free) char *type = type_name_of(st->action.type);
 
 	if (as)
 		return create_offered_job(ctx, st, as, err);

@@ -132,7 +132,7 @@ static int check_configuration(const struct declared_action *a, struct api_error
 		if (value != NULL && check_value(a, p, value, err) != 0)
 			return -1;
 	}
-	if (configuration == NULL || (a->entry != NULL && catalogue_is_open(a->entry)))
+	if (configuration == NULL || a->type.open)
 		return 0;
 	json_object_object_foreach(configuration, key, value)
 	{
@@ -200,20 +200,12 @@ static int check_artifact_counts(const struct declared_action *a, struct api_err
 						 "inputArtifactDetails");
 	struct json_object *out = json_opt_object(a->type.definition,
 						  "outputArtifactDetails");
-	int64_t in_max = json_opt_i64(in, "maximumCount", 0);
-	int64_t out_max = json_opt_i64(out, "maximumCount", 0);
-
-	if (a->entry != NULL) { /* the definition shows no more than the model can say */
-		in_max = a->entry->in_max;
-		out_max = a->entry->out_max;
-	}
-	if (strcmp(a->category, "Source") == 0)
-		in_max = 0;
+	int64_t in_max = strcmp(a->category, "Source") == 0 ? 0 : a->type.in_max;
 	if (check_count(a, "input", inputs, json_opt_i64(in, "minimumCount", 0), in_max,
 			err) != 0)
 		return -1;
 	return check_count(a, "output", outputs, json_opt_i64(out, "minimumCount", 0),
-			   out_max, err);
+			   a->type.out_max, err);
 }
 
 int declare_check_actions(const struct declaration *d, struct api_error *err)

@@ -30,7 +30,10 @@ int engine_start(struct op_ctx *ctx, const struct pipeline *p,
 int engine_transition_enabled(struct op_ctx *ctx, const char *pipeline, const char *stage,
 			      struct api_error *err) MH_MUST_CHECK;
 
-/* ---- jobs of workers (semantics C) ---- */
+/* ---- jobs of workers (semantics C) ----
+ *
+ * client_token: NULL speaks of custom jobs, everything else of third-party jobs, and must
+ * be the token of the job's client (C14): else InvalidClientTokenException. */
 
 /* Hands out up to limit jobs, each with a new nonce. type: "Build/Custom/Make/1". Writes
  * nothing when there are none. */
@@ -41,11 +44,17 @@ int engine_poll(struct op_ctx *ctx, const char *type, const char *query_value,
 int engine_next_visible(struct op_ctx *ctx, const char *type, int64_t *ret_ms,
 			struct api_error *err) MH_MUST_CHECK;
 /* InvalidNonceException, JobNotFoundException. */
-int engine_acknowledge(struct op_ctx *ctx, const char *job_id, const char *nonce,
-		       enum job_state *ret_state, struct api_error *err) MH_MUST_CHECK;
-/* JobNotFoundException. */
-int engine_job_find(struct op_ctx *ctx, const char *job_id, struct job *ret,
-		    struct api_error *err) MH_MUST_CHECK;
+int engine_acknowledge(struct op_ctx *ctx, const char *job_id, const char *client_token,
+		       const char *nonce, enum job_state *ret_state,
+		       struct api_error *err) MH_MUST_CHECK;
+/* JobNotFoundException: also for a job of the other family. */
+int engine_job_find(struct op_ctx *ctx, const char *job_id, const char *client_token,
+		    struct job *ret, struct api_error *err) MH_MUST_CHECK;
+/* For GetThirdPartyJobDetails, which tells the nonce: one that was never handed out is
+ * now. InvalidJobException for a custom job and for one that has ended (C5). */
+int engine_third_party_job(struct op_ctx *ctx, const char *job_id,
+			   const char *client_token, struct job *ret,
+			   struct api_error *err) MH_MUST_CHECK;
 /* The API's JobData of a job. Credentials are minted anew at each call; a job that has
  * ended gets none (semantics G7). */
 int engine_job_data(struct op_ctx *ctx, const struct job *j, struct json_object **ret,
@@ -61,12 +70,12 @@ struct job_success {
 };
 /* JobNotFoundException, InvalidJobStateException, OutputVariablesSizeExceededException,
  * ValidationException. */
-int engine_job_success(struct op_ctx *ctx, const char *job_id,
+int engine_job_success(struct op_ctx *ctx, const char *job_id, const char *client_token,
 		       const struct job_success *result,
 		       struct api_error *err) MH_MUST_CHECK;
 /* type is one of the six. JobNotFoundException, InvalidJobStateException. */
-int engine_job_failure(struct op_ctx *ctx, const char *job_id, const char *type,
-		       const char *message, const char *external_id,
+int engine_job_failure(struct op_ctx *ctx, const char *job_id, const char *client_token,
+		       const char *type, const char *message, const char *external_id,
 		       struct api_error *err) MH_MUST_CHECK;
 
 /* ---- approvals (semantics E16) ---- */

@@ -30,6 +30,7 @@
 #include "emulator/store/stage_executions.h"
 #include "emulator/store/timers.h"
 #include "emulator/store/transitions.h"
+#include "emulator/type_name.h"
 
 /* ---- run.c: an execution and the declaration it runs under ---- */
 
@@ -52,10 +53,6 @@ struct json_object *run_action(const struct run *r, int64_t stage_index,
 /* The artifact store of the region an action works in, borrowed; NULL when the pipeline
  * has none for it. */
 struct json_object *run_artifact_store(const struct run *r, const char *region);
-/* A type as text: "Build/Custom/Make/1". The caller frees it. */
-char *type_text(struct json_object *action_type_id);
-/* The reverse: {"category","owner","provider","version"}. */
-struct json_object *type_id(const char *text);
 /* action_type_load, with the engine's kind of error. */
 int type_load(struct op_ctx *ctx, struct json_object *id, struct action_type *ret,
 	      bool *ret_found, struct mh_err *err) MH_MUST_CHECK;

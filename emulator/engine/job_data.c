@@ -8,7 +8,9 @@
 
 #include <string.h>
 
-static struct json_object *pipeline_context(struct op_ctx *ctx, const struct work *w)
+/* A third party is not told the pipeline's ARN, nor the execution (semantics C9). */
+static struct json_object *pipeline_context(struct op_ctx *ctx, const struct work *w,
+					    bool third_party)
 {
 	struct json_object *o = json_object_new_object();
 	struct json_object *stage = json_object_new_object();
@@ -23,8 +25,9 @@ static struct json_object *pipeline_context(struct op_ctx *ctx, const struct wor
 	json_put_str(o, "pipelineName", w->action.pipeline);
 	json_put_obj(o, "stage", stage);
 	json_put_obj(o, "action", action);
-	json_put_str(o, "pipelineArn", arn);
-	json_put_str(o, "pipelineExecutionId", w->action.execution_id);
+	json_put_str(o, "pipelineArn", third_party ? NULL : arn);
+	json_put_str(o, "pipelineExecutionId",
+		     third_party ? NULL : w->action.execution_id);
 	return o;
 }
 
@@ -117,8 +120,9 @@ static int build(struct op_ctx *ctx, const struct job *j, struct json_object **r
 		return -1;
 	json_put_obj(configuration, "configuration", config);
 	/* The type it was polled for, which an offer makes another than the action's. */
-	json_put_obj(data, "actionTypeId", type_id(j->type));
-	json_put_obj(data, "pipelineContext", pipeline_context(ctx, &w));
+	json_put_obj(data, "actionTypeId", type_name_id(j->type));
+	json_put_obj(data, "pipelineContext",
+		     pipeline_context(ctx, &w, !type_name_is_custom(j->type)));
 	json_put_obj(data, "inputArtifacts", artifacts(w.action.inputs));
 	json_put_obj(data, "outputArtifacts", artifacts(w.action.outputs));
 	if (job_state_is_open(j->state))

@@ -2,6 +2,7 @@
 #include "emulator/engine/engine.h"
 #include "emulator/engine/internal.h"
 #include "emulator/engine/variables.h"
+#include "emulator/third_party.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -91,7 +92,14 @@ int engine_next_visible(struct op_ctx *ctx, const char *type, int64_t *ret_ms,
 		       : api_fail_internal(err, &e);
 }
 
-int engine_job_find(struct op_ctx *ctx, const char *job_id, struct job *ret,
+static int fail_not_found(const char *job_id, struct api_error *err)
+{
+	return api_fail(err, "JobNotFoundException", "There is no job with ID '%s'",
+			job_id);
+}
+
+/* A job of workers, of whichever family. */
+static int find_job(struct op_ctx *ctx, const char *job_id, struct job *ret,
 		    struct api_error *err)
 {
 	CLEAN(job) struct job j = { 0 };
@@ -103,8 +111,57 @@ int engine_job_find(struct op_ctx *ctx, const char *job_id, struct job *ret,
 	/* What the emulator runs itself is nobody else's job. */
 	if (!found || j.executor != EXECUTOR_WORKER ||
 	    (j.ended_ms && j.ended_ms + RETENTION_MS <= ctx->now_ms))
-		return api_fail(err, "JobNotFoundException",
-				"There is no job with ID '%s'", job_id);
+		return fail_not_found(job_id, err);
+	*ret = j;
+	j = (struct job){ 0 };
+	return 0;
+}
+
+static int check_client(struct op_ctx *ctx, const struct job *j, const char *client_token,
+			struct api_error *err)
+{
+	if (third_party_token_fits(ctx->settings, j->type, client_token))
+		return 0;
+	return api_fail(err, "InvalidClientTokenException",
+			"The client token is not valid for job '%s'", j->id);
+}
+
+int engine_job_find(struct op_ctx *ctx, const char *job_id, const char *client_token,
+		    struct job *ret, struct api_error *err)
+{
+	CLEAN(job) struct job j = { 0 };
+
+	if (find_job(ctx, job_id, &j, err) != 0)
+		return -1;
+	if (type_name_is_custom(j.type) != !client_token)
+		return fail_not_found(job_id, err);
+	if (client_token && check_client(ctx, &j, client_token, err) != 0)
+		return -1;
+	*ret = j;
+	j = (struct job){ 0 };
+	return 0;
+}
+
+int engine_third_party_job(struct op_ctx *ctx, const char *job_id,
+			   const char *client_token, struct job *ret,
+			   struct api_error *err)
+{
+	CLEAN(job) struct job j = { 0 };
+	struct mh_err e = MH_ERR_INIT;
+
+	if (find_job(ctx, job_id, &j, err) != 0)
+		return -1;
+	if (type_name_is_custom(j.type))
+		return api_fail(err, "InvalidJobException",
+				"Job '%s' is not a third-party job", job_id);
+	if (check_client(ctx, &j, client_token, err) != 0)
+		return -1;
+	if (!job_state_is_open(j.state))
+		return api_fail(err, "InvalidJobException",
+				"Job '%s' has ended: its state is %s", job_id,
+				job_state_name(j.state));
+	if (j.dispatches == 0 && dispatch(ctx, &j, &e) != 0)
+		return api_fail_internal(err, &e);
 	*ret = j;
 	j = (struct job){ 0 };
 	return 0;
@@ -122,13 +179,14 @@ static bool is_current_nonce(const struct job *j, const char *nonce)
 	return strcmp(current, nonce) == 0;
 }
 
-int engine_acknowledge(struct op_ctx *ctx, const char *job_id, const char *nonce,
-		       enum job_state *ret_state, struct api_error *err)
+int engine_acknowledge(struct op_ctx *ctx, const char *job_id, const char *client_token,
+		       const char *nonce, enum job_state *ret_state,
+		       struct api_error *err)
 {
 	CLEAN(job) struct job j = { 0 };
 	struct mh_err e = MH_ERR_INIT;
 
-	if (engine_job_find(ctx, job_id, &j, err) != 0)
+	if (engine_job_find(ctx, job_id, client_token, &j, err) != 0)
 		return -1;
 	if (!is_current_nonce(&j, nonce) || (j.acknowledged && ctx->settings->strict_ack))
 		return api_fail(
@@ -148,12 +206,13 @@ int engine_acknowledge(struct op_ctx *ctx, const char *job_id, const char *nonce
 
 /* ---- results ---- */
 
-static int find_in_progress(struct op_ctx *ctx, const char *job_id, struct job *ret,
+static int find_in_progress(struct op_ctx *ctx, const char *job_id,
+			    const char *client_token, struct job *ret,
 			    struct api_error *err)
 {
 	CLEAN(job) struct job j = { 0 };
 
-	if (engine_job_find(ctx, job_id, &j, err) != 0)
+	if (engine_job_find(ctx, job_id, client_token, &j, err) != 0)
 		return -1;
 	if (j.state != JOB_IN_PROGRESS)
 		return api_fail(err, "InvalidJobStateException",
@@ -183,11 +242,28 @@ static int check_variables(const struct job_success *result, struct api_error *e
 	return 0;
 }
 
+/* A type's jobTimeout is each job's own; every other limit is the action's (semantics
+ * C11). */
+static int restart_timer(struct op_ctx *ctx, const struct work *w, struct mh_err *err)
+{
+	CLEAN(action_type) struct action_type type = { 0 };
+	bool found;
+
+	if (type_load(ctx, w->action.type, &type, &found, err) != 0)
+		return -1;
+	if (!found || !type.job_timeout_ms)
+		return 0;
+	if (timers_delete_of(ctx->store, w->action.seq, err) != 0)
+		return -1;
+	return timers_insert(ctx->store, ctx->now_ms + type.job_timeout_ms, w->action.seq,
+			     err);
+}
+
 /* The next job of the same action execution (semantics C10). */
 static int continue_job(struct op_ctx *ctx, struct work *w, const struct job *j,
 			const char *token, struct mh_err *err)
 {
-	if (change_progress(ctx, &w->action, err) != 0)
+	if (change_progress(ctx, &w->action, err) != 0 || restart_timer(ctx, w, err) != 0)
 		return -1;
 	return job_create(ctx, j->action, j->executor, j->type, j->query_value, token,
 			  ctx->now_ms + ctx->settings->continuation_delay_ms, err);
@@ -217,13 +293,13 @@ static int take_success(struct op_ctx *ctx, struct job *j,
 	return action_succeed(ctx, &w, err);
 }
 
-int engine_job_success(struct op_ctx *ctx, const char *job_id,
+int engine_job_success(struct op_ctx *ctx, const char *job_id, const char *client_token,
 		       const struct job_success *result, struct api_error *err)
 {
 	CLEAN(job) struct job j = { 0 };
 	struct mh_err e = MH_ERR_INIT;
 
-	if (find_in_progress(ctx, job_id, &j, err) != 0 ||
+	if (find_in_progress(ctx, job_id, client_token, &j, err) != 0 ||
 	    check_variables(result, err) != 0)
 		return -1;
 	return take_success(ctx, &j, result, &e) == 0 ? 0 : api_fail_internal(err, &e);
@@ -242,14 +318,14 @@ static int take_failure(struct op_ctx *ctx, struct job *j, const char *type,
 	return action_fail(ctx, &w, type, message, err);
 }
 
-int engine_job_failure(struct op_ctx *ctx, const char *job_id, const char *type,
-		       const char *message, const char *external_id,
+int engine_job_failure(struct op_ctx *ctx, const char *job_id, const char *client_token,
+		       const char *type, const char *message, const char *external_id,
 		       struct api_error *err)
 {
 	CLEAN(job) struct job j = { 0 };
 	struct mh_err e = MH_ERR_INIT;
 
-	if (find_in_progress(ctx, job_id, &j, err) != 0)
+	if (find_in_progress(ctx, job_id, client_token, &j, err) != 0)
 		return -1;
 	return take_failure(ctx, &j, type, message, external_id, &e) == 0
 		       ? 0

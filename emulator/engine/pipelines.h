@@ -33,15 +33,30 @@ struct declare_env;
 int pipeline_save(struct op_ctx *ctx, const struct declare_env *env, int64_t rowid,
 		  struct json_object *declaration, struct api_error *err);
 
-/* An action type: a custom one, or one of the built-in catalogue (semantics E21). */
+/* An action type: a custom one, one of the built-in catalogue (semantics E21), or one of
+ * the integration model (C15). */
 struct action_type {
 	struct json_object *definition; /* the API's ActionType; owned */
 	bool deleted; /* tombstone (D2) */
+	bool open; /* takes configuration keys that it does not name */
+	int64_t in_max, out_max; /* artifacts; the definition shows no more than 5 */
+	/* Of the integration model. */
+	bool polled; /* workers poll for its jobs as third parties */
+	bool may_poll; /* this account is one whose workers may */
+	int64_t job_timeout_ms; /* of each job; 0: none of its own (C11) */
 };
 /* *ret_found false when there never was one. id is an ActionTypeId object. */
 int action_type_load(struct op_ctx *ctx, struct json_object *id, struct action_type *ret,
 		     bool *ret_found, struct api_error *err);
+/* Takes the definition over. */
+struct action_type action_type_of(struct json_object *definition);
+struct catalogue_entry;
+struct action_type action_type_of_entry(const struct catalogue_entry *entry);
 void action_type_done(struct action_type *t);
+static inline void clean_action_type(struct action_type *t)
+{
+	action_type_done(t);
+}
 /* Name of its queryable property, or NULL. Borrowed from t. */
 const char *action_type_queryable(const struct action_type *t);
 enum value_fault { VALUE_FITS, VALUE_NO_NUMBER, VALUE_NO_BOOLEAN, VALUE_NOT_QUERYABLE };

@@ -102,25 +102,3 @@ struct json_object *run_artifact_store(const struct run *r, const char *region)
 		return json_opt_object(stores, region);
 	return json_opt_object(r->pipeline.declaration, "artifactStore");
 }
-
-struct json_object *type_id(const char *text)
-{
-	static const char *const parts[] = { "category", "owner", "provider", "version" };
-	struct json_object *id = json_object_new_object();
-
-	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
-		size_t len = strcspn(text, "/");
-		CLEAN(free) char *part = mh_strndup(text, len);
-
-		json_put_str(id, parts[i], part);
-		text += len + (text[len] == '/');
-	}
-	return id;
-}
-
-char *type_text(struct json_object *id)
-{
-	return mh_format("%s/%s/%s/%s", json_opt_str(id, "category", ""),
-			 json_opt_str(id, "owner", ""), json_opt_str(id, "provider", ""),
-			 json_opt_str(id, "version", ""));
-}

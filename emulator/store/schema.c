@@ -4,6 +4,7 @@
 #include "emulator/store/action_types.h"
 #include "emulator/store/approvals.h"
 #include "emulator/store/executions.h"
+#include "emulator/store/integrations.h"
 #include "emulator/store/jobs.h"
 #include "emulator/store/multipart.h"
 #include "emulator/store/objects.h"
@@ -16,6 +17,7 @@
 /* clang-format off */
 const char *const *const store_schemas[] = {
 	&store_action_types_schema,
+	&integrations_schema,
 	&store_multipart_schema,
 	&store_objects_schema,
 	&store_pipelines_schema,
@@ -27,6 +29,11 @@ const char *const *const store_schemas[] = {
 	&approvals_schema,
 	&timers_schema,
 	&transitions_schema,
+	NULL,
+};
+
+const char *const *const store_migrations[] = {
+	&integrations_schema, /* 1 to 2 */
 	NULL,
 };
 /* clang-format on */

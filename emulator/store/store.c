@@ -78,8 +78,34 @@ static int create_schema(struct store *s, struct mh_err *err)
 	return 0;
 }
 
-/* A new file has no tables and both marks at 0. */
-static int check_version(struct store *s, const char *path, bool *ret_new,
+/* From the version it has to the one after. */
+static int migrate_once(struct store *s, int64_t version, struct mh_err *err)
+{
+	char sql[64];
+
+	(void)snprintf(sql, sizeof(sql), "PRAGMA user_version = %lld",
+		       (long long)version + 1); /* it fits */
+	if (run_sql(s, "BEGIN IMMEDIATE", err) != 0)
+		return -1;
+	if (run_sql(s, *store_migrations[version - 1], err) != 0 ||
+	    run_sql(s, sql, err) != 0 || run_sql(s, "COMMIT", err) != 0) {
+		store_rollback(s);
+		return -1;
+	}
+	return 0;
+}
+
+static int migrate(struct store *s, int64_t version, struct mh_err *err)
+{
+	for (; version < STORE_SCHEMA_VERSION; version++) {
+		if (migrate_once(s, version, err) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* *ret_version 0: a new file, which has no tables and both marks at 0. */
+static int check_version(struct store *s, const char *path, int64_t *ret_version,
 			 struct mh_err *err)
 {
 	int64_t application = 0, version = 0, tables = 0;
@@ -88,13 +114,13 @@ static int check_version(struct store *s, const char *path, bool *ret_new,
 	    pragma_i64(s, "PRAGMA user_version", &version, err) != 0 ||
 	    pragma_i64(s, "SELECT count(*) FROM sqlite_master", &tables, err) != 0)
 		return -1;
-	*ret_new = application == 0 && version == 0 && tables == 0;
-	if (*ret_new)
+	*ret_version = version;
+	if (application == 0 && version == 0 && tables == 0)
 		return 0;
 	if (application != STORE_APPLICATION_ID)
 		return mh_err_set(err, MH_E_VERSION,
 				  "%s is not a database of millhand-emulator", path);
-	if (version != STORE_SCHEMA_VERSION)
+	if (version < 1 || version > STORE_SCHEMA_VERSION)
 		return mh_err_set(
 			err, MH_E_VERSION,
 			"%s was made by %s millhand-emulator (format %lld, this "
@@ -106,12 +132,12 @@ static int check_version(struct store *s, const char *path, bool *ret_new,
 
 static int set_up(struct store *s, const char *path, struct mh_err *err)
 {
-	bool is_new = false;
+	int64_t version = 0;
 
 	(void)sqlite3_extended_result_codes(s->db, 1); /* cannot fail on an open handle */
 	(void)sqlite3_busy_timeout(s->db, STORE_BUSY_MS);
 	/* Marks are read before anything is written: a foreign file stays as it is. */
-	if (check_version(s, path, &is_new, err) != 0)
+	if (check_version(s, path, &version, err) != 0)
 		return -1;
 	if (run_sql(s,
 		    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
@@ -119,7 +145,7 @@ static int set_up(struct store *s, const char *path, struct mh_err *err)
 		    "PRAGMA temp_store = MEMORY",
 		    err) != 0)
 		return -1;
-	return is_new ? create_schema(s, err) : 0;
+	return version == 0 ? create_schema(s, err) : migrate(s, version, err);
 }
 
 int store_open(const char *path, struct store **ret, struct mh_err *err)

@@ -18,10 +18,11 @@
 
 struct store;
 
-#define STORE_SCHEMA_VERSION 1
+#define STORE_SCHEMA_VERSION 2
 
-/* path ":memory:" for tests. Creates the schema when the file is new; VERSION when
- * it was made by a newer program, or by an older one that cannot be migrated. */
+/* path ":memory:" for tests. Creates the schema when the file is new, and brings one of
+ * an older program up to date; VERSION when it was made by a newer program, or by one too
+ * old. */
 int store_open(const char *path, struct store **ret, struct mh_err *err) MH_MUST_CHECK;
 void store_close(struct store *s);
 
@@ -38,6 +39,9 @@ bool store_in_transaction(struct store *s);
 /* The tables: each module of emulator/store/ exports its CREATE statements as
  * `const char *const <table>_schema`, and has a line in schema.c. Ends with NULL. */
 extern const char *const *const store_schemas[];
+/* The first makes version 2 out of version 1, and so on; each in a transaction of its
+ * own. Ends with NULL. */
+extern const char *const *const store_migrations[];
 
 /*
  * A cached statement, bound in one go and stepped:

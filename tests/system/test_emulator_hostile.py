@@ -371,7 +371,7 @@ def data_of_an_older_or_newer_version_are_named_and_left_as_they_are():
         db = sqlite3.connect(path)
         version = db.execute("PRAGMA user_version").fetchone()[0]
         db.close()
-        for number, part in ((version - 1, "an older"), (version + 1, "a newer")):
+        for number, part in ((0, "an older"), (version + 1, "a newer")):
             change(f"PRAGMA user_version = {number}")
             with open(path, "rb") as f:
                 kept = f.read()

@@ -42,9 +42,9 @@ static inline int find_type(void *arg, struct json_object *id, struct action_typ
 	(void)arg, (void)err; /* nothing here can fail */
 	*ret_found = true;
 	if (entry != NULL)
-		*ret = (struct action_type){ .definition = catalogue_definition(entry) };
+		*ret = action_type_of_entry(entry);
 	else if (strcmp(owner, "Custom") == 0 && strcmp(provider, "Make") == 0)
-		*ret = (struct action_type){ .definition = make_definition() };
+		*ret = action_type_of(make_definition());
 	else
 		*ret_found = false;
 	return 0;

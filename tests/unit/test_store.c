@@ -78,6 +78,33 @@ static void store_reopens_what_it_made(void **state)
 	store_close(s);
 }
 
+/* Takes away what the migrations bring: format 1. */
+static void make_first_format(struct store *s)
+{
+	run(s, "DROP TABLE integrations");
+	run(s, "PRAGMA user_version = 1");
+}
+
+static void store_of_an_older_format_is_brought_up_to_date(void **state)
+{
+	struct fixture *f = *state;
+	struct mh_err err = MH_ERR_INIT;
+	struct store *s = NULL;
+
+	assert_ok(store_open(f->path, &s, &err), &err);
+	run(s, "CREATE TABLE kept (x)");
+	run(s, "INSERT INTO kept VALUES (7)");
+	make_first_format(s);
+	store_close(s);
+	for (int i = 0; i < 2; i++) { /* the second time there is nothing to do */
+		assert_ok(store_open(f->path, &s, &err), &err);
+		assert_int_equal(number(s, "PRAGMA user_version"), STORE_SCHEMA_VERSION);
+		assert_int_equal(number(s, "SELECT x FROM kept"), 7);
+		assert_int_equal(number(s, "SELECT count(*) FROM integrations"), 0);
+		store_close(s);
+	}
+}
+
 static void store_of_another_version_is_refused(void **state)
 {
 	static const struct {
@@ -303,6 +330,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(store_reopens_what_it_made, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(
+			store_of_an_older_format_is_brought_up_to_date, setup, teardown),
 		cmocka_unit_test_setup_teardown(store_of_another_version_is_refused,
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(store_refuses_a_file_that_is_no_database,
