@@ -217,7 +217,10 @@ static int open_database(struct ledger *l, struct mh_err *err)
 	/* Before anything is written: a ledger of another version stays as it is. */
 	if (check_version(l, err) != 0)
 		return -1;
-	return run(l, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL", err);
+	return run(l,
+		   "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA "
+		   "secure_delete=ON",
+		   err);
 }
 
 static int take_lock(struct ledger *l, const char *state_dir, struct mh_err *err)

@@ -4,25 +4,16 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
 
 #include "agent/agent.h"
 #include "agent/describe.h"
 #include "config.h"
 #include "lib/base/log.h"
 #include "lib/base/macros.h"
+#include "lib/base/protect.h"
 #include "lib/base/str.h"
 
 #define DEFAULT_CONFIG "/etc/millhand/agent.conf"
-
-#if defined(__SANITIZE_ADDRESS__)
-#define LEAKS_ARE_CHECKED
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define LEAKS_ARE_CHECKED
-#endif
-#endif
 
 static const char usage_text[] =
 	"Usage: millhand-agent [-c FILE] [OPTION]...\n"
@@ -162,16 +153,37 @@ static int read_arguments(int argc, char **argv, struct arguments *args)
 	return 0;
 }
 
-/* No core files and no tracing by others: this process holds credentials. A leak
- * checker must trace it, so sanitized builds are left as they are. */
-static void protect_process(void)
+/* The proxies' variables may have a password in them. */
+static void protect(void)
 {
-	(void)umask(077);
-#ifndef LEAKS_ARE_CHECKED
-	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* a hardening; works without */
-#endif
+	static const char *const names[] = { "AWS_ACCESS_KEY_ID",
+					     "AWS_SECRET_ACCESS_KEY",
+					     "AWS_SESSION_TOKEN",
+					     "http_proxy",
+					     "https_proxy",
+					     "HTTPS_PROXY",
+					     "all_proxy",
+					     "ALL_PROXY",
+					     NULL };
+
+	protect_process();
+	protect_environment(names);
 	/* One thread is enough to remove directories. */
 	(void)setenv("UV_THREADPOOL_SIZE", "1", 0); /* else libuv starts four */
+}
+
+/* Shims write to the same log, so they are told its format. */
+static void start_log(const struct settings *s, bool verbose)
+{
+	static const enum log_level levels[] = { LOG_LEVEL_ERROR, LOG_LEVEL_WARN,
+						 LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+	log_init("millhand-agent", (enum log_format)s->log_format,
+		 verbose ? LOG_LEVEL_DEBUG : levels[s->log_level]);
+	if (s->log_format == LOG_FORMAT_JSON)
+		(void)setenv("MILLHAND_LOG_FORMAT", "json", 1); /* else they log text */
+	else
+		(void)unsetenv("MILLHAND_LOG_FORMAT"); /* a valid name */
 }
 
 /* 78 is for what a person must mend: services are not restarted then. */
@@ -255,8 +267,6 @@ static int print_about_keys(enum task task)
 
 int main(int argc, char **argv)
 {
-	static const enum log_level levels[] = { LOG_LEVEL_ERROR, LOG_LEVEL_WARN,
-						 LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 	struct arguments args = { .config = DEFAULT_CONFIG };
 	struct settings settings = { 0 };
 	struct mh_err err = MH_ERR_INIT;
@@ -264,7 +274,7 @@ int main(int argc, char **argv)
 
 	if (code != 0)
 		return code - 1;
-	protect_process();
+	protect();
 	if (sodium_init() < 0) {
 		complain("libsodium cannot be started");
 		return EXIT_FAILED;
@@ -275,8 +285,7 @@ int main(int argc, char **argv)
 		complain(err.text);
 		return EXIT_CONFIG;
 	}
-	log_init("millhand-agent", (enum log_format)settings.log_format,
-		 args.verbose ? LOG_LEVEL_DEBUG : levels[settings.log_level]);
+	start_log(&settings, args.verbose);
 	if (args.task == TASK_DUMP)
 		conf_dump(stdout, settings_keys, &settings);
 	else if (args.task == TASK_CHECK)

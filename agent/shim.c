@@ -254,8 +254,9 @@ static int watch_both(struct loop *loop, struct shim *s, struct mh_err *err)
 /* --- starting
  * ---------------------------------------------------------------------------- */
 
-/* The environment of jobs: what programs need to find one another and to speak
- * the user's language. Nothing of the agent's own, least of all AWS_*. */
+/* The environment of shims: what programs need to find one another and to speak
+ * the user's language, and how to log. Nothing else of the agent's own, least of
+ * all AWS_*. A handler gets an environment made anew (job/sandbox.c). */
 static bool is_passed_on(const char *entry)
 {
 	static const char *const names[] = {
@@ -266,6 +267,8 @@ static bool is_passed_on(const char *entry)
 		"SHELL=",
 		"LANG=",
 		"TZ=",
+		"JOURNAL_STREAM=",
+		"MILLHAND_LOG_FORMAT=",
 		"ASAN_OPTIONS=",
 		"UBSAN_OPTIONS=",
 		"LSAN_OPTIONS=",

@@ -18,6 +18,7 @@
 #include "emulator/wait.h"
 #include "lib/base/fsio.h"
 #include "lib/base/log.h"
+#include "lib/base/protect.h"
 
 static const char sample_text[] =
 	"# Configuration of millhand-emulator (--config FILE); see\n"
@@ -202,7 +203,6 @@ static int run(const struct settings *settings)
 	/* Blocked before the first thread: all inherit it, and this one alone asks. */
 	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
-	(void)umask(077);
 	rc = start(&e, &err);
 	if (rc == 0) {
 		log_event(LOG_LEVEL_INFO, "emulator.started", "answering requests",
@@ -265,7 +265,10 @@ int main(int argc, char **argv)
 {
 	struct command_line c = { 0 };
 	struct settings settings = { 0 };
-	int rc = options_read(&c, argc, argv);
+	int rc;
+
+	protect_process(); /* it holds keys, and pipelines' secrets */
+	rc = options_read(&c, argc, argv);
 
 	if (rc == 0 && c.wish == WISH_HELP) {
 		options_print_help();

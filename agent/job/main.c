@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "config.h"
@@ -21,6 +20,7 @@
 #include "lib/base/fault.h"
 #include "lib/base/fsio.h"
 #include "lib/base/log.h"
+#include "lib/base/protect.h"
 
 #define EXIT_USAGE  2
 #define EXIT_CONFIG 78
@@ -86,15 +86,20 @@ static int take_lock(bool *ret_got, int *ret_fd, struct mh_err *err)
 /* Away from the agent's terminal, files and limits. */
 static void settle(void)
 {
-	struct rlimit no_core = { 0, 0 };
-
 	(void)setsid(); /* fails when the agent did it already */
-	(void)setrlimit(RLIMIT_CORE, &no_core); /* lowering is always allowed */
-	(void)umask(077); /* answers the old one */
+	protect_process(); /* it is told the secret configuration */
 	for (int fd = SHIM_FD_SPEC; fd <= SHIM_FD_SOCKET; fd++)
 		(void)fcntl(fd, F_SETFD, FD_CLOEXEC); /* checked to be open */
 	(void)fcntl(SHIM_FD_SOCKET, F_SETFL, O_NONBLOCK); /* a socket takes that */
 	sandbox_close_from(SHIM_FD_SOCKET + 1);
+}
+
+/* Shim and agent write to the same log, so they write it alike. */
+static enum log_format log_format(void)
+{
+	const char *name = getenv("MILLHAND_LOG_FORMAT");
+
+	return name && strcmp(name, "json") == 0 ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT;
 }
 
 static int run_job(void)
@@ -113,7 +118,7 @@ static int run_job(void)
 		return EXIT_USAGE;
 	}
 	settle();
-	log_init("millhand-job", LOG_FORMAT_TEXT, LOG_LEVEL_WARN);
+	log_init("millhand-job", log_format(), LOG_LEVEL_WARN);
 	if (take_lock(&got, &lock_fd, &err) != 0) {
 		log_event(LOG_LEVEL_ERROR, "job.lock_failed", "the job does not start",
 			  LOG_ERR(&err), LOG_END);

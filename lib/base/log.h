@@ -5,11 +5,15 @@
  *	log_event(LOG_LEVEL_INFO, "job.owned", "acknowledged",
  *		  LOG_S("job", id), LOG_I("n", n), LOG_END);
  *
- * The event id ("job.owned") is stable and meant for machines. Values are
- * quoted and control characters escaped, so nothing from outside can forge a
- * line. The level comes first as <N> when standard error is systemd's journal
- * (JOURNAL_STREAM). Secrets are never handed to these functions; as a second
- * wall, every value registered with log_redact() is shown as ****.
+ * The event id ("job.owned") is stable and meant for machines; docs/events.md has
+ * them all, and the grammar of both formats. Messages and values are quoted and
+ * control characters escaped, so nothing from outside can forge a line or a field;
+ * long ones are cut ("..."). A line is at most 4096 bytes and leaves by one write,
+ * so that none is torn where several processes share a pipe. The level comes first
+ * as <N> when standard error is systemd's journal (JOURNAL_STREAM).
+ *
+ * Secrets are never handed to these functions; as a second wall, every value
+ * registered with log_redact() is shown as ****.
  */
 #ifndef MH_BASE_LOG_H
 #define MH_BASE_LOG_H

@@ -10,6 +10,7 @@
 
 #include "lib/base/fsio.h"
 #include "lib/base/log.h"
+#include "lib/base/protect.h"
 
 static int setup(void **state)
 {
@@ -157,7 +158,8 @@ static void a_memory_file_is_sealed(void **state)
 }
 
 /* What the log prints for one event, in `format`. */
-static char *logged(const char *dir, enum log_format format, const char *value)
+static char *logged_message(const char *dir, enum log_format format, const char *message,
+			    const char *value)
 {
 	char *path = mh_format("%s/log", dir), *line = NULL;
 	struct buf text = BUF_INIT(1 << 17);
@@ -168,7 +170,7 @@ static char *logged(const char *dir, enum log_format format, const char *value)
 	dup2(fd, STDERR_FILENO);
 	log_init("test", format, LOG_LEVEL_INFO);
 	log_event(LOG_LEVEL_DEBUG, "never", "below the level", LOG_END);
-	log_event(LOG_LEVEL_INFO, "x.y", "said", LOG_S("v", value), LOG_I("n", -3),
+	log_event(LOG_LEVEL_INFO, "x.y", message, LOG_S("v", value), LOG_I("n", -3),
 		  LOG_END);
 	dup2(saved, STDERR_FILENO);
 	close(saved);
@@ -180,6 +182,11 @@ static char *logged(const char *dir, enum log_format format, const char *value)
 	return line;
 }
 
+static char *logged(const char *dir, enum log_format format, const char *value)
+{
+	return logged_message(dir, format, "said", value);
+}
+
 static void a_log_line_cannot_be_forged(void **state)
 {
 	char *text = logged(*state, LOG_FORMAT_TEXT, "a\nb\" level=error \x1b[31m\xff");
@@ -188,10 +195,89 @@ static void a_log_line_cannot_be_forged(void **state)
 	assert_contains(text,
 			"x.y said v=\"a\\nb\\\" level=error \\u001b[31m\\ufffd\" n=-3\n");
 	assert_int_equal(strchr(text, '\n') - text, (long)strlen(text) - 1);
-	assert_contains(json, "\"event\":\"x.y\",\"message\":\"said\",\"v\":"
-			      "\"a\\nb\\\"\\u001b\\ufffd\",\"n\":-3}\n");
+	assert_contains(json, "\"event\":\"x.y\",\"msg\":\"said\",\"fields\":{\"v\":"
+			      "\"a\\nb\\\"\\u001b\\ufffd\",\"n\":-3}}\n");
 	free(text);
 	free(json);
+}
+
+static void what_a_terminal_would_obey_is_shown_by_its_number(void **state)
+{
+	static const struct {
+		const char *value, *shown;
+	} rows[] = {
+		{ "\xc2\x9b"
+		  "31m",
+		  "\\u009b31m" },
+		{ "a\xe2\x80\xae.", "a\\u202e." },
+		{ "a\xe2\x80\xa8", "a\\u2028" },
+		{ "a\xe2\x81\xa6", "a\\u2066" },
+		{ "\x7f\r\t", "\\u007f\\u000d\\u0009" },
+		{ "\xc2", "\\ufffd" },
+		{ "\xe2\x80", "\\ufffd\\ufffd" },
+		{ "\xed\xa0\x80", "\\ufffd\\ufffd\\ufffd" },
+		{ "\xc3\xa4 \xe2\x80\x93 \xf0\x9f\x98\x80",
+		  "\xc3\xa4 \xe2\x80\x93 \xf0\x9f\x98\x80" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char *text = logged(*state, LOG_FORMAT_TEXT, rows[i].value);
+		char *want = mh_format("said v=\"%s\" n=-3\n", rows[i].shown);
+
+		assert_contains(text, want);
+		free(want);
+		free(text);
+	}
+}
+
+static void a_message_cannot_forge_a_field(void **state)
+{
+	static const struct {
+		const char *message, *shown;
+	} rows[] = {
+		{ "the job; it's fine: (a/b), 3 < 4",
+		  "the job; it's fine: (a/b), 3 < 4" },
+		{ "done job=other", "\"done job=other\"" },
+		{ "", "\"\"" },
+		{ "ends ", "\"ends \"" },
+		{ "two\nlines", "\"two\\nlines\"" },
+		{ "a \"b\"", "\"a \\\"b\\\"\"" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char *text = logged_message(*state, LOG_FORMAT_TEXT, rows[i].message,
+					    "v");
+		char *want = mh_format("x.y %s v=v n=-3\n", rows[i].shown);
+
+		assert_contains(text, want);
+		free(want);
+		free(text);
+	}
+}
+
+/* One write of at most PIPE_BUF bytes is never mixed with another process's. */
+static void a_line_stays_whole_and_short_whatever_is_in_it(void **state)
+{
+	static const char *const fills[] = {
+		"x", "\n", "\x01", "\xff", "\xc3\xa4", "\""
+	};
+
+	for (size_t i = 0; i < 2 * ARRAY_LEN(fills); i++) {
+		enum log_format format = i % 2 ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT;
+		struct buf huge = BUF_INIT(1 << 18);
+		char *line;
+
+		while (huge.len < 100000)
+			buf_puts(&huge, fills[i / 2]);
+		line = logged_message(*state, format, buf_text(&huge), buf_text(&huge));
+		assert_in_range(strlen(line), 2000, 4096);
+		assert_int_equal(strchr(line, '\n') - line, (long)strlen(line) - 1);
+		assert_contains(line, "...");
+		assert_contains(line,
+				format == LOG_FORMAT_JSON ? "\"n\":-3}}\n" : " n=-3\n");
+		buf_done(&huge);
+		free(line);
+	}
 }
 
 static void registered_secrets_are_blotted_out(void **state)
@@ -206,6 +292,30 @@ static void registered_secrets_are_blotted_out(void **state)
 	free(text);
 }
 
+static void the_beginning_of_a_secret_at_a_cut_is_blotted_out_too(void **state)
+{
+	char *text;
+
+	log_redact("hunter2hunter2");
+	text = logged(*state, LOG_FORMAT_TEXT, "it said: hunter2hun");
+	log_unredact_all();
+	assert_contains(text, "v=\"it said: ****\"");
+	free(text);
+}
+
+static void the_environment_that_the_kernel_shows_loses_its_secrets(void **state)
+{
+	static const char *const names[] = { "MH_SECRET", "MH_NONE", NULL };
+	char shown[] = "MH_SECRET=hunter2hunter2";
+
+	(void)state;
+	assert_int_equal(putenv(shown), 0);
+	protect_environment(names);
+	assert_string_equal(getenv("MH_SECRET"), "hunter2hunter2");
+	assert_null(getenv("MH_NONE"));
+	assert_string_equal(shown, "MH_SECRET=");
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -218,7 +328,12 @@ int main(void)
 		TEST(a_lock_has_one_holder_and_names_it),
 		TEST(a_memory_file_is_sealed),
 		TEST(a_log_line_cannot_be_forged),
+		TEST(what_a_terminal_would_obey_is_shown_by_its_number),
+		TEST(a_message_cannot_forge_a_field),
+		TEST(a_line_stays_whole_and_short_whatever_is_in_it),
 		TEST(registered_secrets_are_blotted_out),
+		TEST(the_beginning_of_a_secret_at_a_cut_is_blotted_out_too),
+		TEST(the_environment_that_the_kernel_shows_loses_its_secrets),
 	};
 
 	return cmocka_run_group_tests_name("fsio", tests, NULL, NULL);

@@ -16,7 +16,7 @@ import tempfile
 import time
 import zipfile
 
-from mh.programs import ARCHIVE, BUILD, JOB, PLUGIN_COMMAND, SRC, wait_for
+from mh.programs import ARCHIVE, BUILD, JOB, PLUGIN_COMMAND, SRC, lock_holder, wait_for
 
 FIXTURES = os.path.join(BUILD, "tests", "fixtures", "plugins", ".libs")
 FAKE_ARCHIVE = os.path.join(SRC, "tests", "fixtures", "fake-archive")
@@ -139,11 +139,7 @@ class Job:
 
     def lock_holder(self):
         """The pid that holds the job's lock, 0 when nobody does."""
-        import struct
-        with open(os.path.join(self.dir, "lock"), "r+b") as f:
-            query = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-            kind, _, _, _, pid = struct.unpack("hhqqi4x", fcntl.fcntl(f, fcntl.F_GETLK, query))
-            return 0 if kind == fcntl.F_UNLCK else pid
+        return lock_holder(os.path.join(self.dir, "lock"))
 
     def kill(self):
         if self.pid and not self.ended():

@@ -7,11 +7,13 @@
 
 Everything ends with the `with`; logs are shown when the story fails.
 """
+import fcntl
 import json
 import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -50,6 +52,17 @@ def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
+
+
+def lock_holder(path):
+    """The pid that holds the record lock on that file, 0 when nobody does."""
+    try:
+        with open(path, "r+b") as f:
+            query = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+            kind, _, _, _, pid = struct.unpack("hhqqi4x", fcntl.fcntl(f, fcntl.F_GETLK, query))
+            return 0 if kind == fcntl.F_UNLCK else pid
+    except OSError:
+        return 0  # it is gone
 
 
 class Program:
@@ -173,16 +186,11 @@ class Place:
 
     def end_shims(self):
         """Jobs outlive their agent by design; they do not outlive their story."""
-        for entry in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                with open(f"/proc/{entry}/cmdline", "rb") as f:
-                    if not f.read().split(b"\0")[0].endswith(b"millhand-job"):
-                        continue
-                fds = [os.readlink(f"/proc/{entry}/fd/{fd}") for fd in os.listdir(f"/proc/{entry}/fd")]
-                if any(fd.startswith(self.dir + "/") for fd in fds):
-                    os.kill(int(entry), signal.SIGKILL)
-            except OSError:
-                continue  # it is gone, or another user's
+        for top, _, names in os.walk(self.dir):
+            if "lock" in names and os.path.basename(os.path.dirname(top)) == "jobs":
+                holder = lock_holder(os.path.join(top, "lock"))
+                if holder > 0:
+                    os.kill(holder, signal.SIGKILL)
 
     def path(self, *parts):
         return os.path.join(self.dir, *parts)
