@@ -243,6 +243,7 @@ enum removal_of { REMOVE_BOTH, REMOVE_JOBS, REMOVE_WORK, REMOVE_ARCHIVES };
 struct removal {
 	uv_work_t work;
 	struct jobdirs *dirs;
+	int64_t n;
 	char name[NAME_SIZE];
 	enum removal_of of;
 	bool failed;
@@ -290,7 +291,7 @@ static void removed(uv_work_t *work, int status)
 		log_event(LOG_LEVEL_WARN, "job.not_removed",
 			  "a job's directories could not be removed; tried again at the "
 			  "next start",
-			  LOG_S("n", r->name), LOG_ERR(&r->err), LOG_END);
+			  LOG_I("n", r->n), LOG_ERR(&r->err), LOG_END);
 	free(r);
 }
 
@@ -301,6 +302,7 @@ static void queue_removal(struct jobdirs *dirs, int64_t n, enum removal_of of)
 	r->work.data = r;
 	r->dirs = dirs;
 	r->of = of;
+	r->n = n;
 	name_of(n, r->name);
 	dirs->removing++;
 	if (uv_queue_work(loop_uv(dirs->loop), &r->work, remove_in_thread, removed) != 0)
@@ -447,7 +449,7 @@ static void sweep_one(void *ctx, int parent, int64_t n)
 		log_event(LOG_LEVEL_WARN, "jobs.left_alone", why,
 			  LOG_S("directory",
 				parent == sweep->dirs->work_fd ? "work_dir" : "jobs"),
-			  LOG_S("n", &name[0]), LOG_END);
+			  LOG_I("n", n), LOG_END);
 }
 
 int jobdirs_sweep(struct jobdirs *dirs, bool (*keep)(void *ctx, int64_t n), void *ctx,

@@ -164,6 +164,100 @@ def the_readme_lists_the_operations_as_they_are():
     check(f"{44 - len(done)} of the 44 operations" in text_of("docs", "try-pipelines.md"), "the number in try-pipelines.md")
 
 
+# ---- docs/events.md ----
+
+JOB_FIELDS = ["job", "n", "entry", "pipeline", "stage", "action", "execution"]
+
+
+def cells_of(line):
+    return [c.strip() for c in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def told_events(text):
+    """By program: id -> (levels, fields), as the page says."""
+    told = {}
+    for program, part in re.findall(r"^## (millhand-\w+)\n((?:(?!^## ).*\n)*)", text, re.M):
+        lines = [cells_of(line) for line in re.findall(r"^\| `.*", part, re.M)]
+        check(all(len(c) == 5 and c[2] for c in lines), f"rows of {program}")
+        told[program] = {c[0].strip("`"): (set(c[1].split(", ")), set(filter(None, c[3].replace(
+            "(job)", ", ".join(JOB_FIELDS)).split(", ")))) for c in lines}
+        equal([c[0] for c in lines], sorted({c[0] for c in lines}), f"{program}: sorted, and each once")
+    return told
+
+
+def calls_in(code):
+    """The arguments of every log_event(): level, id, message and fields, as they stand in the code."""
+    for found in re.finditer(r"\blog_event\(", code):
+        depth, at, parts, begin = 1, found.end(), [], found.end()
+        while depth:
+            string = re.compile(r'"(?:[^"\\]|\\.)*"').match(code, at)
+            if string:
+                at = string.end()
+                continue
+            depth += {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(code[at], 0)
+            if depth == 0 or (depth == 1 and code[at] == "," and len(parts) < 3):
+                parts.append(code[begin:at].strip())
+                begin = at + 1
+            at += 1
+        yield parts
+
+
+def logged_events():
+    """By program: id -> (levels, fields), as the code says."""
+    logged = {}
+    an_id = r'"([^"]*)"'
+    for root in ("agent", "emulator", "lib", "plugins"):
+        for top, _, names in os.walk(os.path.join(SRC, root)):
+            where = os.path.relpath(top, SRC)
+            program = "millhand-job" if where == os.path.join("agent", "job") else f"millhand-{root}"
+            for name in sorted(n for n in names if n.endswith(".c")):
+                code = text_of(where, name)
+                for level, event, _, fields in calls_in(code):
+                    by_level, ids = re.findall(r"LOG_LEVEL_(\w+)", level), re.findall(an_id, event)
+                    # Either both depend on the same condition, or one of them is fixed.
+                    found = list(zip(by_level, ids)) if len(by_level) == len(ids) else [
+                        (one, i) for one in by_level for i in ids]
+                    if event == "event":  # handed down by set_mode()
+                        found = [("INFO", i) for i in re.findall(r'\bset_mode\((?:[^;"]*?)' + an_id, code)]
+                    elif event.startswith("rows["):
+                        found = re.findall(r"\{ LOG_LEVEL_(\w+),\s*" + an_id, code)
+                    check(found, f"{where}/{name}: the id of {event} cannot be told")
+                    keys = set(re.findall(r'LOG_[SI]\(\s*"(\w+)"', fields))
+                    keys |= {"error", "class"} if "LOG_ERR(" in fields else set()
+                    keys |= set(JOB_FIELDS) if "JOB_FIELDS(" in fields else set()
+                    for level, event_id in found:
+                        levels, known = logged.setdefault(program, {}).setdefault(event_id, (set(), set()))
+                        levels.add(level.lower())
+                        known |= keys
+    return logged
+
+
+@story
+def every_event_that_can_be_logged_is_in_its_page_and_no_other():
+    told, logged = told_events(text_of("docs", "events.md")), logged_events()
+    if not os.path.isdir(os.path.join(SRC, "emulator", "store")):
+        told.pop("millhand-emulator")
+    equal(sorted(told), sorted(logged), "programs that log")
+    for program, events in logged.items():
+        equal(sorted(told[program]), sorted(events), f"events of {program}")
+        for event, (levels, fields) in events.items():
+            check(re.fullmatch(r"[a-z0-9_]+\.[a-z_]+", event), f"{event} is no `area.what`")
+            equal(told[program][event][0], levels, f"levels of {program}'s {event}")
+            equal(told[program][event][1], fields, f"fields of {program}'s {event}")
+            check(all(re.fullmatch(r"[a-z_]+", f) for f in fields), f"fields of {event}: {fields}")
+
+
+@story
+def an_event_that_any_page_names_is_one():
+    known = {event for events in told_events(text_of("docs", "events.md")).values() for event in events}
+    areas = {event.split(".")[0] for event in known}
+    check(len(known) > 80, f"{len(known)} events")
+    for page in ("README.md", "docs/run-an-agent.md", "docs/try-pipelines.md", "docs/write-a-plugin.md"):
+        for area, what in re.findall(r"`([a-z0-9_]+)\.([a-z_]+)`", text_of(page)):
+            if area in areas and what not in ("db", "lock", "conf"):
+                check(f"{area}.{what}" in known, f"{page}: there is no event {area}.{what}")
+
+
 # ---- docs/architecture.md ----
 
 def section(title):
