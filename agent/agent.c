@@ -503,13 +503,15 @@ static int open_all(struct agent *a, struct mh_err *err)
 int agent_new(const struct settings *settings, const struct agent_options *options,
 	      struct agent **ret, struct mh_err *err)
 {
+	CLEAN(free)
+	char *job_program = mh_format("%s/millhand-job", settings->libexec_dir);
 	struct agent *a = mh_alloc(sizeof(*a));
 
 	a->settings = settings;
 	a->options = *options;
 	a->quota = (struct retry_quota)RETRY_QUOTA_INIT;
 	a->active_ms = clock_mono_ms();
-	a->job_program = mh_format("%s/millhand-job", settings->libexec_dir);
+	a->zygote = zygote_new(job_program);
 	if (open_all(a, err) != 0) {
 		agent_free(a);
 		return -1;
@@ -555,6 +557,6 @@ void agent_free(struct agent *a)
 	free(a->plugins);
 	free(a->polls);
 	ledger_close(a->ledger);
-	free(a->job_program);
+	zygote_free(a->zygote);
 	free(a);
 }

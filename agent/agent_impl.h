@@ -82,7 +82,7 @@ struct agent {
 	struct poller *poller;
 	struct retry_quota quota;
 	char boot_id[CLOCK_BOOT_ID_SIZE];
-	char *job_program;
+	struct zygote *zygote;
 
 	struct plugin_info *plugins; /* one per action entry */
 	char **entries; /* names of the action entries, as in the ledger */

@@ -125,7 +125,7 @@ void agent_spawn(struct agent *a, struct job *job)
 				 .work_dir = work };
 	CLEAN(json) struct json_object *spec = spec_build(&in);
 	struct shim_start start = { .loop = a->loop,
-				    .program = a->job_program,
+				    .zygote = a->zygote,
 				    .spec = json_text(spec),
 				    .dir_fd = run->dir_fd };
 	struct shim_events events = events_for(job);

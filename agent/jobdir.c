@@ -126,39 +126,32 @@ void jobdirs_close(struct jobdirs *dirs)
 
 /* --- one job's ------------------------------------------------------------------- */
 
-static int make_in(int parent, const char *name, const char *const *children, int *ret_fd,
-		   struct mh_err *err)
+static int make_empty(int parent, const char *name, struct mh_err *err)
 {
-	CLEAN(fd) int fd = -1;
-
 	if (fs_remove_tree_at(parent, name, err) != 0)
 		return -1;
 	if (mkdirat(parent, name, 0700) != 0)
 		return mh_err_sys(err, "make directory %s", name);
-	if (fs_open_dir(parent, name, &fd, err) != 0)
-		return -1;
-	for (; *children; children++) {
-		if (mkdirat(fd, *children, 0700) != 0)
-			return mh_err_sys(err, "make directory %s/%s", name, *children);
-	}
-	*ret_fd = STEAL_FD(fd);
 	return 0;
 }
 
-int jobdir_make(struct jobdirs *dirs, int64_t n, int *ret_fd, struct mh_err *err)
+/* As few directories as will do: each costs more than all else in here. The shim
+ * makes those of the workspace, and "store" when it packs. */
+int jobdir_make(struct jobdirs *dirs, int64_t n, bool has_inputs, int *ret_fd,
+		struct mh_err *err)
 {
-	static const char *const job_dirs[] = { "fetch", "store", NULL };
-	static const char *const work_dirs[] = { "in", "out", "tmp", NULL };
 	char name[NAME_SIZE];
-	CLEAN(fd) int work_fd = -1;
 	CLEAN(fd) int fd = -1;
 	CLEAN(fd) int lock_fd = -1;
 
 	name_of(n, name);
-	if (make_in(dirs->work_fd, name, work_dirs, &work_fd, err) != 0)
+	if (make_empty(dirs->work_fd, name, err) != 0)
 		return mh_err_wrap(err, "%s", dirs->work_path);
-	if (make_in(dirs->jobs_fd, name, job_dirs, &fd, err) != 0)
+	if (make_empty(dirs->jobs_fd, name, err) != 0 ||
+	    fs_open_dir(dirs->jobs_fd, name, &fd, err) != 0)
 		return mh_err_wrap(err, "jobs");
+	if (has_inputs && mkdirat(fd, "fetch", 0700) != 0)
+		return mh_err_sys(err, "make jobs/%s/fetch", name);
 	lock_fd = openat(fd, "lock", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
 			 0600);
 	if (lock_fd < 0)

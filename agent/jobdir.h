@@ -4,7 +4,8 @@
  * handler. n is the ledger's own number: a job's id is data, never a path.
  *
  *	jobdirs_open(state_dir, work_dir, loop, &dirs, &err);
- *	jobdir_make(dirs, n, &dir_fd, &err);      what was left of n goes first
+ *	jobdir_make(dirs, n, has_inputs, &dir_fd, &err);
+ *	                                          what was left of n goes first
  *	jobdir_lock(dir_fd, &lock_fd, &holder, &err);
  *	jobdir_remove(dirs, n);                   in the background
  *	jobdirs_close(dirs);
@@ -28,8 +29,9 @@ int jobdirs_open(const char *state_dir, const char *work_dir, struct loop *loop,
 /* Only when jobdirs_busy() is false. */
 void jobdirs_close(struct jobdirs *dirs);
 
-/* Empty directories for n; *ret_fd is <state>/jobs/<n>. */
-int jobdir_make(struct jobdirs *dirs, int64_t n, int *ret_fd,
+/* Directories for n with nothing in them but its lock, and "fetch" when there is
+ * something to; *ret_fd is <state>/jobs/<n>. */
+int jobdir_make(struct jobdirs *dirs, int64_t n, bool has_inputs, int *ret_fd,
 		struct mh_err *err) MH_MUST_CHECK;
 /* NOTFOUND when there is none. */
 int jobdir_open(struct jobdirs *dirs, int64_t n, int *ret_fd,

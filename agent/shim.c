@@ -1,9 +1,7 @@
 #include "agent/shim.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -11,18 +9,13 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
-#include "config.h"
 #include "lib/base/fault.h"
 #include "lib/base/fsio.h"
 #include "lib/base/json.h"
 #include "lib/base/log.h"
 #include "lib/base/macros.h"
-#include "lib/base/str.h"
 
 #define MESSAGE_MAX 65536
-#define FD_FIRST    3 /* spec, directory, socket: 3, 4, 5 */
-#define FD_COUNT    3
-#define FD_SAFE     16 /* sources are moved above, so that no dup2 hits one */
 #define BACKLOG     8
 
 struct shim {
@@ -254,126 +247,22 @@ static int watch_both(struct loop *loop, struct shim *s, struct mh_err *err)
 /* --- starting
  * ---------------------------------------------------------------------------- */
 
-/* The environment of shims: what programs need to find one another and to speak
- * the user's language, and how to log. Nothing else of the agent's own, least of
- * all AWS_*. A handler gets an environment made anew (job/sandbox.c). */
-static bool is_passed_on(const char *entry)
-{
-	static const char *const names[] = {
-		"PATH=",
-		"HOME=",
-		"USER=",
-		"LOGNAME=",
-		"SHELL=",
-		"LANG=",
-		"TZ=",
-		"JOURNAL_STREAM=",
-		"MILLHAND_LOG_FORMAT=",
-		"ASAN_OPTIONS=",
-		"UBSAN_OPTIONS=",
-		"LSAN_OPTIONS=",
-#ifdef MH_FAULT_POINTS
-		"MILLHAND_KILL_AT=",
-		"MILLHAND_BOOT_ID_FILE=",
-#endif
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		if (str_starts_with(entry, names[i]))
-			return true;
-	}
-	return str_starts_with(entry, "LC_");
-}
-
-static char **job_environment(void)
-{
-	char *const *from = environ;
-	size_t count = 0, n = 0;
-	char **to;
-
-	while (from[count])
-		count++;
-	to = mh_alloc((count + 1) * sizeof(*to));
-	for (size_t i = 0; i < count; i++) {
-		if (is_passed_on(from[i]))
-			to[n++] = from[i];
-	}
-	return to;
-}
-
-static int prepare_spawn(const int *fds, posix_spawn_file_actions_t *actions,
-			 posix_spawnattr_t *attr)
-{
-	sigset_t none, all;
-	int rc = 0;
-
-	(void)sigemptyset(&none);
-	(void)sigfillset(&all);
-	rc |= posix_spawn_file_actions_addopen(actions, 0, "/dev/null", O_RDONLY, 0);
-	rc |= posix_spawn_file_actions_addopen(actions, 1, "/dev/null", O_WRONLY, 0);
-	for (int i = 0; i < FD_COUNT; i++)
-		rc |= posix_spawn_file_actions_adddup2(actions, fds[i], FD_FIRST + i);
-#ifdef HAVE_POSIX_SPAWN_FILE_ACTIONS_ADDCLOSEFROM_NP
-	rc |= posix_spawn_file_actions_addclosefrom_np(actions, FD_FIRST + FD_COUNT);
-#endif
-	rc |= posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK |
-						     POSIX_SPAWN_SETSIGDEF);
-	rc |= posix_spawnattr_setsigmask(attr, &none);
-	rc |= posix_spawnattr_setsigdefault(attr, &all);
-	return rc;
-}
-
-static int spawn(const char *program, const int *fds, pid_t *ret, struct mh_err *err)
-{
-	char *argv[] = { mh_strdup("millhand-job"), NULL };
-	char **envp = job_environment();
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attr;
-	int rc = ENOMEM;
-
-	if (posix_spawn_file_actions_init(&actions) == 0) {
-		if (posix_spawnattr_init(&attr) == 0) {
-			if (prepare_spawn(fds, &actions, &attr) == 0)
-				rc = posix_spawn(ret, program, &actions, &attr, argv,
-						 envp);
-			(void)posix_spawnattr_destroy(&attr);
-		}
-		(void)posix_spawn_file_actions_destroy(&actions);
-	}
-	free(envp);
-	free(argv[0]);
-	errno = rc;
-	return rc == 0 ? 0 : mh_err_sys(err, "start %s", program);
-}
-
-/* Copies above every number that is about to be assigned. */
-static int move_up(int fd, int *ret, struct mh_err *err)
-{
-	*ret = fcntl(fd, F_DUPFD_CLOEXEC, FD_SAFE);
-	return *ret >= 0 ? 0 : mh_err_sys(err, "duplicate a descriptor");
-}
-
 static int start_process(const struct shim_start *start, struct shim *s,
 			 struct mh_err *err)
 {
 	CLEAN(fd) int spec_fd = -1;
 	CLEAN(fd) int listen_fd = -1;
-	CLEAN(fd) int high_spec = -1;
-	CLEAN(fd) int high_dir = -1;
-	CLEAN(fd) int high_listen = -1;
 	pid_t pid;
 
 	if (fs_memfd_sealed("job-spec", start->spec, strlen(start->spec), &spec_fd,
 			    err) != 0 ||
 	    listen_socket(start->dir_fd, &listen_fd, err) != 0 ||
-	    connect_socket(start->dir_fd, &s->socket_fd, err) != 0 ||
-	    move_up(spec_fd, &high_spec, err) != 0 ||
-	    move_up(start->dir_fd, &high_dir, err) != 0 ||
-	    move_up(listen_fd, &high_listen, err) != 0)
+	    connect_socket(start->dir_fd, &s->socket_fd, err) != 0)
 		return -1;
 	FAULT_POINT("spawn.before");
-	if (spawn(start->program, (const int[]){ high_spec, high_dir, high_listen }, &pid,
-		  err) != 0)
+	if (zygote_spawn(start->zygote,
+			 (const int[ZYGOTE_FDS]){ spec_fd, start->dir_fd, listen_fd },
+			 &pid, err) != 0)
 		return -1;
 	FAULT_POINT("spawn.after");
 	s->is_child = true;

@@ -18,6 +18,7 @@
 #include <json-c/json.h>
 #include <sys/types.h>
 
+#include "agent/zygote.h"
 #include "lib/base/err.h"
 #include "lib/net/loop.h"
 
@@ -31,7 +32,7 @@ struct shim_events {
 
 struct shim_start {
 	struct loop *loop;
-	const char *program; /* millhand-job */
+	struct zygote *zygote; /* borrowed */
 	const char *spec; /* its JSON; goes into a sealed memory file */
 	int dir_fd; /* the job's directory; borrowed */
 };

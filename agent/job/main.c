@@ -3,7 +3,10 @@
  *
  * The agent starts it without arguments and with three descriptors (docs/
  * architecture.md): 3 the job spec, 4 the job directory, 5 the listening socket.
- * It takes the job's lock first. Who does not get it leaves at once and silently: a
+ * With --zygote there is one descriptor, and the program forks shims as the agent asks
+ * for them (zygote.h).
+ *
+ * A shim takes the job's lock first. Who does not get it leaves at once and silently: a
  * second shim was started for a job that has one.
  */
 #include <errno.h>
@@ -17,6 +20,7 @@
 #include "agent/job/plugin.h"
 #include "agent/job/sandbox.h"
 #include "agent/job/shim.h"
+#include "agent/job/zygote.h"
 #include "lib/base/fault.h"
 #include "lib/base/fsio.h"
 #include "lib/base/log.h"
@@ -27,6 +31,8 @@
 
 static const char usage[] =
 	"usage: millhand-job                       run a job (started by "
+	"millhand-agent)\n"
+	"       millhand-job --zygote              fork such processes (started by "
 	"millhand-agent)\n"
 	"       millhand-job --describe PLUGIN.so  load a plugin, print what it is as "
 	"JSON\n"
@@ -135,10 +141,24 @@ static int run_job(void)
 	return shim_main(lock_fd);
 }
 
+static int run_zygote(char *option)
+{
+	if (!is_fd_of(ZYGOTE_FD, S_IFSOCK)) {
+		(void)fprintf(stderr,
+			      "millhand-job: descriptor 3 (the agent's socket) is not "
+			      "there: the agent starts this program\n%s",
+			      usage);
+		return EXIT_USAGE;
+	}
+	return zygote_main(run_job, option);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 1)
 		return run_job();
+	if (argc == 2 && strcmp(argv[1], "--zygote") == 0)
+		return run_zygote(argv[1]);
 	if (argc == 3 && strcmp(argv[1], "--describe") == 0)
 		return describe(argv[2]);
 	if (argc == 2 && strcmp(argv[1], "--version") == 0)

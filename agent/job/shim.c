@@ -65,10 +65,15 @@ void shim_fail(struct shim *s, int failure, const char *fmt, ...)
 
 static int make_dir(const struct shim *s, const char *name, struct mh_err *err)
 {
-	/* An idempotent job may run again where an earlier try left things. */
-	if (fs_remove_tree_at(s->workdir_fd, name, err) != 0)
-		return -1;
-	if (mkdirat(s->workdir_fd, name, 0700) != 0)
+	int rc = mkdirat(s->workdir_fd, name, 0700);
+
+	if (rc != 0 && errno == EEXIST) {
+		/* An idempotent job may run again where an earlier try left things. */
+		if (fs_remove_tree_at(s->workdir_fd, name, err) != 0)
+			return -1;
+		rc = mkdirat(s->workdir_fd, name, 0700);
+	}
+	if (rc != 0)
 		return mh_err_sys(err, "make %s", name);
 	if (s->spec.switch_user && fchownat(s->workdir_fd, name, s->spec.uid, s->spec.gid,
 					    AT_SYMLINK_NOFOLLOW) != 0)

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """kill -9 of the agent in each state of a job: nothing lost, nothing run twice, nothing reported twice."""
 import os
+import signal
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -108,6 +109,7 @@ def killed_together_with_the_shim_the_job_is_reported_and_not_run_again():
     with Crash("{mark}; read line < {gate}") as c:
         first = c.agent("first")
         c.marks.wait()
+        wait_for(lambda: "job.started" in first.text(), what="the shim's pid in the log")
         first.kill()
         check(kill_shims(first) >= 1, "a shim was there to kill")
         c.agent("second")
@@ -120,6 +122,7 @@ def a_shim_killed_alone_is_noticed_and_reported():
     with Crash("{mark}; read line < {gate}") as c:
         agent = c.agent("agent")
         c.marks.wait()
+        wait_for(lambda: "job.started" in agent.text(), what="the shim's pid in the log")
         check(kill_shims(agent) >= 1, "a shim was there to kill")
         failed_as(c.job, "SystemUnavailable")
         check(agent.alive(), "the agent lives")
@@ -162,6 +165,41 @@ def killed_while_a_continuation_waits():
         c.agent("second")
         equal(finished(c.job, "success")["continuationToken"], "t")
         equal(c.marks.lines(), ["ran"])
+
+
+def zygote_of(pid):
+    """The pid of the process that forks this agent's shims; None when there is none."""
+    with open(f"/proc/{pid}/task/{pid}/children") as f:
+        for child in f.read().split():
+            with open(f"/proc/{child}/cmdline", "rb") as line:
+                if line.read() == b"millhand-job\0--zygote\0":
+                    return int(child)
+    return None
+
+
+@story
+def a_zygote_that_dies_costs_no_job():
+    """Killed between jobs, and while one runs: the next ones run, and a new one is there."""
+    with Crash("{mark}; read line < {gate}") as c:
+        agent = c.agent("agent")
+        pid = agent.process.pid
+        c.marks.wait()
+        first = zygote_of(pid)
+        with open(f"/proc/{first}/environ") as f:
+            check("AWS_" not in f.read(), "nothing of the agent's in its environment")
+        os.kill(first, signal.SIGKILL)
+        c.open_gate()
+        finished(c.job, "success")
+        for count in (2, 3):
+            job = c.stub.job()
+            c.marks.wait(count)
+            c.open_gate()
+            finished(job, "success")
+        check("shim.no_zygote" in agent.text(), "the slower way was told")
+        check(zygote_of(pid) not in (None, first), "a new zygote")
+        last = zygote_of(pid)
+        agent.kill()
+        wait_for(lambda: not os.path.exists(f"/proc/{last}"), what="the zygote to end with the agent")
 
 
 run()

@@ -142,6 +142,7 @@ class Host:
             except OSError:
                 continue
             if state not in "ZX" and int(name) != os.getpid() and "millhand-agent" not in line and \
+                    "--zygote" not in line and \
                     (self.place.path("agent") in cwd or (self.uid == STRANGER and owner == STRANGER)):
                 found.append((name, line))
         return found

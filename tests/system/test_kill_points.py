@@ -173,6 +173,7 @@ class Reboot:
         return self.place.agent(conf, name="boot" + boot, env={"MILLHAND_BOOT_ID_FILE": self.boot, **env})
 
     def power_off(self, agent):
+        wait_for(lambda: "job.started" in agent.text(), what="the shim's pid in the log")
         agent.kill()
         check(kill_shims(agent) == 1, "the shim dies, and the job with it")
 

@@ -200,7 +200,7 @@ def a_shim_writes_in_the_agents_format():
         libexec = place.path("own-libexec")
         os.makedirs(libexec)
         with open(os.path.join(libexec, "millhand-job"), "w") as f:
-            f.write(f'#!/bin/sh\n[ "$1" = --describe ] && exec {JOB} "$@"\n'
+            f.write(f'#!/bin/sh\n[ "$1" = --describe ] && exec {JOB} "$@"\n[ "$1" = --zygote ] && exit 1\n'
                     f'rm -f /proc/self/fd/4/lock; mkdir /proc/self/fd/4/lock\nexec {JOB}\n')
         os.chmod(os.path.join(libexec, "millhand-job"), 0o755)
         os.symlink(ARCHIVE, os.path.join(libexec, "millhand-archive"))

@@ -1,0 +1,32 @@
+/*
+ * Starts shims: by asking a zygote (agent/job/zygote.h), which is started with the
+ * first job and lives as long as the agent; by starting millhand-job anew when there
+ * is none, or it does not answer.
+ *
+ *	z = zygote_new("/usr/libexec/millhand/millhand-job");
+ *	zygote_spawn(z, (const int[ZYGOTE_FDS]){ spec, directory, socket }, &pid, &err);
+ *	zygote_free(z);                      shims live on
+ *
+ * Either way the shim is a child of the agent, in a session of its own, with signals
+ * as by default, descriptors 3, 4 and 5, and an environment without anything of the
+ * agent's own.
+ */
+#ifndef MH_AGENT_ZYGOTE_H
+#define MH_AGENT_ZYGOTE_H
+
+#include <sys/types.h>
+
+#include "lib/base/err.h"
+
+#define ZYGOTE_FDS 3
+
+struct zygote;
+
+struct zygote *zygote_new(const char *job_program) MH_MUST_CHECK;
+void zygote_free(struct zygote *z);
+
+/* fds are borrowed, and closed in no case. */
+int zygote_spawn(struct zygote *z, const int *fds, pid_t *ret,
+		 struct mh_err *err) MH_MUST_CHECK;
+
+#endif
