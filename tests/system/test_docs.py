@@ -372,6 +372,16 @@ def the_programs_link_what_the_table_says():
 
 
 @story
+def the_table_of_defects_is_their_stories():
+    stories = re.findall(r"^@before_each\ndef (d[0-9]{2}_\w+)", text_of("tests", "system", "test_defects.py"), re.M)
+    told = [(defect.split()[0], name) for defect, _, names in rows("## Defects that others have")
+            for name in re.findall(r"`(d\w+)`", names)]
+    equal([name for _, name in told], stories, "stories in docs/architecture.md")
+    equal([f"D{int(name[1:3])}" for _, name in told], [defect for defect, _ in told], "numbers")
+    equal(sorted({int(defect[1:]) for defect, _ in told}), list(range(1, 19)), "defects")
+
+
+@story
 def what_the_pages_call_a_test_is_one():
     tests = os.path.join(SRC, "tests")
     names = {n for _, _, found in os.walk(tests) for n in found}

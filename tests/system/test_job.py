@@ -11,37 +11,11 @@ import zipfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from mh.jobs import JOB_ID, Jobs, zip_of  # noqa: E402
+from mh.procs import alive, command_lines, running  # noqa: E402
 from mh.programs import JOB, wait_for  # noqa: E402
 from mh.tap import check, equal, run, skip, story  # noqa: E402
 
 NOBODY = pwd.getpwnam("nobody").pw_uid
-
-
-def alive(pid):
-    """Whether the process runs; zombies do not."""
-    try:
-        with open(f"/proc/{pid}/stat") as f:
-            return f.read().rsplit(")", 1)[1].split()[0] not in "ZX"
-    except FileNotFoundError:
-        return False
-
-
-def command_lines():
-    """(pid, command line) of every process, as this machine's /proc has them."""
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/cmdline", "rb") as f:
-                    found.append((int(name), f.read().replace(b"\0", b" ").decode("utf-8", "replace")))
-            except (FileNotFoundError, ProcessLookupError):
-                pass
-    return found
-
-
-def running(marker):
-    """Pids of processes with the marker in their command line."""
-    return [pid for pid, line in command_lines() if marker in line and alive(pid)]
 
 
 def need_mounts(job):

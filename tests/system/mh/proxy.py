@@ -9,7 +9,8 @@ without it, faults are queued by operation: proxy.fault("AcknowledgeJob", cut("b
 
 A fault is a function of (wire, answer); these make some:
     cut(where), reset(where), stall(where), garble(where, byte), say(bytes), flood(head, size)
-where: one of PLACES, or a number of bytes of the answer.
+where: one of PLACES, or a number of bytes of the answer. instead(fault): the upstream never
+sees the request. proxy.heard = f: f(request, answer) for every answer of the upstream.
 """
 import json
 import socket
@@ -138,6 +139,14 @@ def drip(where, piece, seconds):
     return play
 
 
+def instead(fault):
+    """That fault, and nothing happens upstream."""
+    def play(wire, answer):
+        fault(wire, answer)
+    play.instead = True
+    return play
+
+
 class _Gone(Exception):
     """The client or the upstream closed."""
 
@@ -178,7 +187,9 @@ class _Wire:
         while True:
             request = self.read_request()
             fault = self.proxy.pick(request)
-            answer = self.forward(request)
+            answer = None if getattr(fault, "instead", False) else self.forward(request)
+            if answer and self.proxy.heard:
+                self.proxy.heard(request, answer)
             if fault:
                 fault(self, answer)
                 return
@@ -192,13 +203,14 @@ class _Wire:
 
     def forward(self, request):
         for attempt in (1, 2):  # a kept-alive upstream may have closed meanwhile
-            if not self.upstream:
-                self.upstream = socket.create_connection(("127.0.0.1", self.proxy.upstream_port), timeout=60)
             try:
+                if not self.upstream:
+                    self.upstream = socket.create_connection(("127.0.0.1", self.proxy.upstream_port), timeout=60)
                 self.upstream.sendall(request.head + request.body)
                 return self.read_answer(request)
             except (OSError, _Gone):
-                self.upstream.close()
+                if self.upstream:
+                    self.upstream.close()
                 self.upstream = None
                 if attempt == 2:
                     raise _Gone() from None
@@ -263,6 +275,7 @@ class Proxy:
         self.requests = []  # in order, before the upstream sees them
         self.wires = set()  # the connections that are open
         self.tls_errors = []
+        self.heard = None
         self.closing = threading.Event()
         self.listener = socket.create_server(("127.0.0.1", port), backlog=256)
         self.port = self.listener.getsockname()[1]

@@ -31,6 +31,11 @@ TARGET = "CodePipeline_20150709."
 S3_FAULTS = {"expired": (400, "ExpiredToken"), "denied": (403, "AccessDenied"), "missing": (404, "NoSuchKey")}
 
 
+def _credentials():
+    return {"accessKeyId": "ASIA" + uuid.uuid4().hex[:16].upper(), "secretAccessKey": uuid.uuid4().hex,
+            "sessionToken": "stub-token-" + uuid.uuid4().hex}
+
+
 class Job:
     def __init__(self, stub, provider, category, inputs, outputs, configuration, token, strict):
         self.id = str(uuid.uuid4())
@@ -43,8 +48,7 @@ class Job:
         self.results = []  # everything ever put, in order
         self.redeliver = False
         self.action_status = "InProgress"  # what ListActionExecutions says; None: it lists nothing
-        self.credentials = {"accessKeyId": "ASIA" + uuid.uuid4().hex[:16].upper(),
-                            "secretAccessKey": uuid.uuid4().hex, "sessionToken": "stub-token-" + uuid.uuid4().hex}
+        self.credentials, self.old_tokens = _credentials(), set()
         self.execution_id, self.action_id = str(uuid.uuid4()), str(uuid.uuid4())
         self.configuration, self.token = configuration or {}, token
         self.inputs, self.outputs = {}, {}
@@ -54,6 +58,11 @@ class Job:
             stub.objects[("bucket", key)] = data
         for name in outputs or []:
             self.outputs[name] = f"P/{name}/{uuid.uuid4().hex[:7]}"
+
+    def renew(self):
+        """The artifact credentials are over; GetJobDetails has others."""
+        self.old_tokens.add(self.credentials["sessionToken"])
+        self.credentials = _credentials()
 
     def data(self):
         def artifact(name, key):
@@ -94,6 +103,9 @@ class Stub:
         self.s3_headers = {}  # of the last PUT by key
         self.waits = None  # a function (handler, types, seconds) that answers /_millhand/wait; None: 404
         self.waits_seen = []  # paths
+        self.strict = False  # every job is
+        self.taken_code = "InvalidNonceException"  # to an acknowledgement that comes too late
+        self.before = {}  # operation: a function that is called once, with the request, before it happens
         self.hanging = threading.Event()
         self.server = _Server(("127.0.0.1", 0), _Handler)
         self.server.stub = self
@@ -167,8 +179,8 @@ class Stub:
         if job.status in ("Succeeded", "Failed"):
             return {"status": job.status}
         if job.acked_nonce is not None:
-            if job.strict or body["nonce"] != job.acked_nonce:
-                raise ApiError("InvalidNonceException")
+            if job.strict or self.strict or body["nonce"] != job.acked_nonce:
+                raise ApiError(self.taken_code)
             return {"status": "InProgress"}
         if body["nonce"] != str(job.nonce):
             raise ApiError("InvalidNonceException")
@@ -187,6 +199,8 @@ class Stub:
     def put_result(self, body, kind):
         job = self.find(body["jobId"])
         job.results.append((kind, body))
+        if beyond := [what for what, most, value in _limited(body) if len(value) > most]:
+            raise ApiError("ValidationException", message=f"too long: {beyond}")
         if job.status != "InProgress":
             raise ApiError("InvalidJobStateException")
         job.result = (kind, body)
@@ -231,6 +245,17 @@ class Stub:
             return
         if not claim.endswith("Signature=" + want):
             self.bad_signatures.append(f"{handler.command} {handler.path}: {claim}")
+
+
+def _limited(body):
+    """The texts of a report that the API limits, with the most characters (of variables: bytes) they may have."""
+    details, failure = body.get("executionDetails", {}), body.get("failureDetails", {})
+    variables = body.get("outputVariables", {})
+    return [("summary", 2048, details.get("summary", "")), ("message", 5000, failure.get("message", "")),
+            ("externalExecutionId", 1500, details.get("externalExecutionId", "")),
+            ("continuationToken", 2048, body.get("continuationToken", "")),
+            ("changeIdentifier", 100, body.get("currentRevision", {}).get("changeIdentifier", "")),
+            ("outputVariables", 122880, "".join(k + v for k, v in variables.items()).encode())]
 
 
 def _headers(pairs):
@@ -319,6 +344,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         if fault == "late":
             stub.hanging.wait(60)
+        with stub.lock:
+            before = stub.before.pop(operation, None)
+        if before:
+            before(request)
         try:
             status, value = 200, stub.api(operation, request)
         except ApiError as e:
@@ -346,6 +375,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 return job
         return None
 
+    def why_not(self, stub):
+        token = self.headers.get("X-Amz-Security-Token")
+        return (400, "ExpiredToken") if any(token in job.old_tokens for job in stub.jobs) else (403, "AccessDenied")
+
     def wait_for_work(self):
         """GET /_millhand/wait: nothing of ours until a story says so by `waits`."""
         stub = self.server.stub
@@ -367,7 +400,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if self.refuse(fault):
             return None
         if not job:
-            return self.s3_error(403, "AccessDenied")
+            return self.s3_error(*self.why_not(stub))
         stub.judge_signature(self, b"", job.credentials["secretAccessKey"], "s3")
         data = stub.objects.get((bucket, key))
         if data is None:
@@ -397,7 +430,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if self.refuse(fault):
             return None
         if not job:
-            return self.s3_error(403, "AccessDenied")
+            return self.s3_error(*self.why_not(stub))
         stub.judge_signature(self, body, job.credentials["secretAccessKey"], "s3")
         claimed = self.headers.get("X-Amz-Content-SHA256")
         if claimed != "UNSIGNED-PAYLOAD" and claimed != hashlib.sha256(body).hexdigest():
