@@ -67,6 +67,16 @@ static int open_parent(const char *path, struct pack_from *ret, struct mh_err *e
 	return 0;
 }
 
+/* What the job itself has shut is its fault, not the machine's. */
+static int unreadable(const char *path, struct mh_err *err)
+{
+	if (errno == EACCES)
+		return mh_err_set(err, MH_E_DENIED,
+				  "%s: its permissions forbid to read it",
+				  NAME_SHOWN(path, strlen(path)));
+	return mh_err_sys(err, "%s", NAME_SHOWN(path, strlen(path)));
+}
+
 int pack_open(const char *path, struct pack_from *ret, struct mh_err *err)
 {
 	struct stat st;
@@ -83,7 +93,7 @@ int pack_open(const char *path, struct pack_from *ret, struct mh_err *err)
 				  path);
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
-		return mh_err_sys(err, "%s", path);
+		return unreadable(path, err);
 	*ret = (struct pack_from){ .fd = fd };
 	return 0;
 }
@@ -151,7 +161,7 @@ static int scan_link(struct pack *p, const char *path, uint32_t *ret, struct mh_
 	ssize_t n = at < 0 ? -1 : readlinkat(at, name, target, sizeof target);
 
 	if (n < 0)
-		return mh_err_sys(err, "%s", NAME_SHOWN(path, strlen(path)));
+		return unreadable(path, err);
 	return tree_add_link(&p->tree, path, target, (size_t)n, ret, err);
 }
 
@@ -169,7 +179,7 @@ static int scan_entry(struct pack *p, const char *path, bool *ret_is_dir,
 		return -1;
 	at = beneath_parent(&p->dir, path, &name);
 	if (at < 0 || fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-		return mh_err_sys(err, "%s", NAME_SHOWN(path, strlen(path)));
+		return unreadable(path, err);
 	if (S_ISLNK(st.st_mode))
 		rc = scan_link(p, path, &index, err);
 	else if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))
@@ -217,7 +227,7 @@ static int list_sorted(struct pack *p, const char *path, struct listing *l,
 	struct dirent *entry;
 
 	if (!dir) {
-		(void)mh_err_sys(err, "%s", NAME_SHOWN(path, strlen(path)));
+		(void)unreadable(path, err);
 		clean_fd(&fd);
 		return -1;
 	}
@@ -231,7 +241,7 @@ static int list_sorted(struct pack *p, const char *path, struct listing *l,
 		l->names[l->count++] = mh_strdup(entry->d_name);
 	}
 	if (errno != 0) {
-		(void)mh_err_sys(err, "%s", NAME_SHOWN(path, strlen(path)));
+		(void)unreadable(path, err);
 		(void)closedir(dir); /* only read */
 		return -1;
 	}
@@ -325,7 +335,7 @@ static int write_content(struct pack *p, const struct node *n, const char *path,
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
-			return mh_err_sys(err, "%s", NAME_SHOWN(path, strlen(path)));
+			return unreadable(path, err);
 		if (got == 0)
 			return mh_err_set(err, MH_E_SYS,
 					  "%s: it shrank while it was packed",
@@ -376,7 +386,7 @@ static int write_node(struct pack *p, uint32_t index, const char *path,
 	/* O_NONBLOCK: should a FIFO have taken its place, do not wait for a writer */
 	fd = beneath_open(&p->dir, path, O_RDONLY | O_NONBLOCK, 0);
 	if (fd < 0 || fstat(fd, &st) != 0)
-		return mh_err_sys(err, "%s", NAME_SHOWN(path, strlen(path)));
+		return unreadable(path, err);
 	if (!S_ISREG(st.st_mode))
 		return mh_err_set(err, MH_E_SYS,
 				  "%s: it was replaced while it was packed",

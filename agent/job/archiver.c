@@ -93,6 +93,15 @@ static int start(struct archiver *a, struct child *c, struct mh_err *err)
 	return 0;
 }
 
+/* What the job itself has shut is its fault, not the host's. */
+static int shut(const char *path, struct mh_err *err)
+{
+	if (errno == EACCES)
+		return mh_err_set(err, MH_E_DENIED,
+				  "the permissions of %s forbid to read it", path);
+	return mh_err_sys(err, "read %s", path);
+}
+
 /* Opens work/<half>/<name>, made and owned by the job's user when `make`. */
 static int open_artifact(const struct spec *spec, int workdir_fd, const char *half,
 			 const char *name, bool make, int *ret_fd, struct mh_err *err)
@@ -108,7 +117,7 @@ static int open_artifact(const struct spec *spec, int workdir_fd, const char *ha
 	if (fd < 0 && (errno == ELOOP || errno == ENOTDIR))
 		return mh_err_set(err, MH_E_DENIED, "%s is not a directory", path);
 	if (fd < 0)
-		return mh_err_sys(err, "open %s", path);
+		return make ? mh_err_sys(err, "open %s", path) : shut(path, err);
 	if (make && spec->switch_user && fchown(fd, spec->uid, spec->gid) != 0)
 		return mh_err_sys(err, "chown %s", path);
 	*ret_fd = STEAL_FD(fd);
@@ -164,17 +173,18 @@ static void clean_dir(DIR **dir)
 
 static int check_not_empty(int dir_fd, const char *name, struct mh_err *err)
 {
+	CLEAN(free) char *path = mh_format("out/%s", name);
 	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	CLEAN(dir) DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *entry;
 
 	if (!dir)
-		return mh_err_sys(err, "read out/%s", name);
+		return shut(path, err);
 	while ((entry = readdir(dir))) {
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
 			return 0;
 	}
-	return mh_err_set(err, MH_E_NOTFOUND, "out/%s is empty", name);
+	return mh_err_set(err, MH_E_NOTFOUND, "%s is empty", path);
 }
 
 int archiver_pack(struct archiver *a, const struct spec *spec, int jobdir_fd,
