@@ -42,6 +42,7 @@ struct request {
 	int64_t begun_ms; /* monotonic */
 	struct buf body;
 	bool body_too_large;
+	int64_t drained_bytes; /* of a body that is refused once it has come */
 	struct s3_request *s3;
 };
 
@@ -391,14 +392,22 @@ static enum MHD_Result begin(struct request *r, struct MHD_Connection *connectio
 	return MHD_YES;
 }
 
-static void take_data(struct request *r, const char *data, size_t len)
+/* MHD answers only when all came; what never ends is cut off. */
+static enum MHD_Result take_data(struct request *r, const char *data, size_t len)
 {
 	struct mh_err ignored; /* too much is told when all came */
+	bool wanted;
 
-	if (r->route == ROUTE_S3)
-		s3_request_data(r->s3, data, len);
-	else if (!r->body_too_large && buf_add(&r->body, data, len, &ignored) != 0)
-		r->body_too_large = true;
+	if (r->route == ROUTE_S3) {
+		wanted = s3_request_data(r->s3, data, len);
+	} else {
+		wanted = !r->body_too_large &&
+			 buf_add(&r->body, data, len, &ignored) == 0;
+		r->body_too_large = !wanted;
+	}
+	if (!wanted)
+		r->drained_bytes += (int64_t)len;
+	return r->drained_bytes > DRAIN_MAX_BYTES ? MHD_NO : MHD_YES;
 }
 
 static enum MHD_Result handle(void *cls, struct MHD_Connection *connection,
@@ -414,9 +423,10 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *connection,
 	if (!r->begun)
 		return begin(r, connection, method);
 	if (*upload_data_size > 0) {
-		take_data(r, upload_data, *upload_data_size);
+		size_t len = *upload_data_size;
+
 		*upload_data_size = 0;
-		return MHD_YES;
+		return take_data(r, upload_data, len);
 	}
 	switch (r->route) {
 	case ROUTE_API:

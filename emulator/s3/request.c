@@ -90,16 +90,17 @@ int s3_request_begin(struct s3 *s3, struct MHD_Connection *connection, const cha
 	return answers_early(r) ? s3_send(r) : MHD_YES;
 }
 
-void s3_request_data(struct s3_request *r, const void *data, size_t len)
+bool s3_request_data(struct s3_request *r, const void *data, size_t len)
 {
 	struct mh_err err = MH_ERR_INIT;
 
 	if (r->error != NULL)
-		return;
+		return false;
 	if (r->upload != NULL)
 		upload_data(r, data, len);
 	else if (r->op->body == S3_BODY_SMALL && buf_add(&r->body, data, len, &err) != 0)
 		(void)s3_fail(r, "EntityTooLarge"); /* kept in r */
+	return r->error == NULL;
 }
 
 /* What the signature covers must be what came. */

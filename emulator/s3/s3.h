@@ -40,7 +40,8 @@ void s3_free(struct s3 *s3);
 struct s3_request;
 int s3_request_begin(struct s3 *s3, struct MHD_Connection *connection, const char *method,
 		     const char *raw_target, struct s3_request **ret_state);
-void s3_request_data(struct s3_request *state, const void *data, size_t len);
+/* false: the request is refused, and what still comes is not looked at. */
+bool s3_request_data(struct s3_request *state, const void *data, size_t len);
 int s3_request_finish(struct s3_request *state,
 		      struct MHD_Connection *connection); /* enum MHD_Result */
 void s3_request_drop(struct s3_request *state);

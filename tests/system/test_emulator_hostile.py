@@ -311,6 +311,25 @@ def far_too_much_is_refused_and_takes_no_memory():
         ends_well(e)
 
 
+@story
+def a_body_that_never_ends_is_cut_off():
+    piece = b"10000\r\n" + b" " * 65536 + b"\r\n"
+    with Place() as place:
+        e = place.emulator("--max-object", "1M")
+        e.client("s3").create_bucket(Bucket="bucket")
+        for start in (f"POST / HTTP/1.1\r\nX-Amz-Target: {TARGET}ListPipelines\r\nContent-Type: {TYPE}\r\n", "PUT /bucket/k HTTP/1.1\r\n",
+                      "PUT /none/k HTTP/1.1\r\n", "POST /_millhand/wait HTTP/1.1\r\n"):
+            with socket.create_connection(("127.0.0.1", e.port), timeout=10) as s:
+                s.sendall(start.encode() + b"Host: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+                try:
+                    for _ in range(3000):  # 190 MB
+                        s.sendall(piece)
+                except OSError:
+                    continue
+            check(False, f"{start}: read without end")
+        ends_well(e)
+
+
 # ---- slow, and many ----
 
 @story
