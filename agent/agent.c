@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "config.h"
+#include "agent/trim.h"
 #include "lib/base/fault.h"
 #include "lib/base/log.h"
 #include "lib/base/macros.h"
@@ -528,6 +529,7 @@ int agent_run(struct agent *a)
 		LOG_S("region", a->settings->region),
 		LOG_I("action_types", (int64_t)a->settings->actions.count),
 		LOG_I("max_jobs", a->settings->max_jobs), LOG_END);
+	trim_resident();
 	if (!a->stopped)
 		loop_run(a->loop);
 	log_event(LOG_LEVEL_INFO, "agent.ended", "the agent ends",

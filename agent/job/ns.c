@@ -121,20 +121,22 @@ static char *state_directory(const struct spec *spec, const char *jobs)
 	return STEAL_PTR(state);
 }
 
-/* Ledger, locks, results, logs: nothing of the agent's is any job's business. */
-static void hide_agents_directories(const struct spec *spec, const char *jobdir)
+/* Ledger, locks, results, logs: nothing of the agent's is any job's business. True when
+ * that hides other jobs' workspaces too. */
+static bool hide_agents_directories(const struct spec *spec, const char *jobdir)
 {
 	CLEAN(free) char *jobs = jobdir ? directory_of_all(spec, jobdir) : NULL;
 	CLEAN(free) char *state = jobs ? state_directory(spec, jobs) : NULL;
 	const char *top = state ? state : jobs;
-	int rc;
+	bool around;
 
 	if (!top)
-		return;
-	rc = is_inside(spec->work_dir, top) ? cover_around_workspace(spec, top)
-					    : cover(top);
-	if (rc != 0)
-		say("the agent's directories stay visible");
+		return false;
+	around = is_inside(spec->work_dir, top);
+	if ((around ? cover_around_workspace(spec, top) : cover(top)) == 0)
+		return around;
+	say("the agent's directories stay visible");
+	return false;
 }
 
 static void hide_other_workspaces(const struct spec *spec)
@@ -302,8 +304,8 @@ void ns_prepare(const struct spec *spec, const char *jobdir, bool own_network,
 		say("no mounts of its own");
 		return;
 	}
-	hide_agents_directories(spec, jobdir);
-	hide_other_workspaces(spec);
+	if (!hide_agents_directories(spec, jobdir))
+		hide_other_workspaces(spec);
 	ret->read_only = protect_host(spec);
 	ret->own_shm = mount("none", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV,
 			     "mode=1777") == 0;

@@ -83,12 +83,16 @@ static int make_dir(const struct shim *s, const char *name, struct mh_err *err)
 
 static int make_workspace(struct shim *s, struct mh_err *err)
 {
-	if (fs_mkdir_p(s->spec.work_dir, 0700, err) != 0 ||
-	    fs_open_dir(AT_FDCWD, s->spec.work_dir, &s->workdir_fd, err) != 0)
+	/* The agent made it, with the rest of the path; others may play the agent. */
+	if (fs_open_dir(AT_FDCWD, s->spec.work_dir, &s->workdir_fd, err) != 0 &&
+	    (fs_mkdir_p(s->spec.work_dir, 0700, err) != 0 ||
+	     fs_open_dir(AT_FDCWD, s->spec.work_dir, &s->workdir_fd, err) != 0))
 		return -1;
 	if (s->spec.switch_user && fchown(s->workdir_fd, s->spec.uid, s->spec.gid) != 0)
 		return mh_err_sys(err, "chown %s", s->spec.work_dir);
-	if (make_dir(s, "in", err) != 0 || make_dir(s, "out", err) != 0)
+	/* A directory is the dearest thing to make and remove of all that a job needs. */
+	if ((s->spec.input_count && make_dir(s, "in", err) != 0) ||
+	    (s->spec.output_count && make_dir(s, "out", err) != 0))
 		return -1;
 	return make_dir(s, "tmp", err);
 }
