@@ -68,7 +68,7 @@ static int check_escape(struct check *c)
 	unsigned unit, low;
 	int e = peek(c);
 
-	if (e < 0 || !strchr("\"\\/bfnrtu", e))
+	if (e <= 0 || !strchr("\"\\/bfnrtu", e))
 		return fail(c, "unknown escape");
 	c->pos++;
 	if (e != 'u')
