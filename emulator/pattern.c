@@ -9,6 +9,8 @@
 
 #define PROGRAM_MAX 512
 #define RANGES_MAX  24
+#define ATOMS_MAX   4096 /* repeats in repeats are compiled again and again */
+#define DEPTH_MAX   32
 #define REPEAT_MAX  100
 
 enum op_code {
@@ -26,6 +28,7 @@ struct set {
 	struct {
 		uint32_t from, to;
 	} ranges[RANGES_MAX];
+	bool is_full; /* there was no room for another one */
 };
 
 struct instruction {
@@ -38,7 +41,7 @@ struct pattern {
 	struct instruction program[PROGRAM_MAX];
 	uint16_t length;
 	struct set *sets; /* owned */
-	uint16_t set_count;
+	uint16_t set_count, set_room;
 };
 
 /* ---- compiling ---- */
@@ -46,6 +49,8 @@ struct pattern {
 struct compiler {
 	struct pattern *p;
 	const char *source, *at;
+	unsigned atoms; /* compiled so far, each as often as it was */
+	unsigned depth; /* of parentheses */
 	struct mh_err *err;
 };
 
@@ -65,7 +70,10 @@ static int emit(struct compiler *c, struct instruction i)
 
 static void set_add(struct set *s, uint32_t from, uint32_t to)
 {
-	MH_ASSERT(s->count < RANGES_MAX); /* a model with more needs a larger table */
+	if (s->count == RANGES_MAX) {
+		s->is_full = true; /* a model with more needs a larger table */
+		return;
+	}
 	s->ranges[s->count].from = from;
 	s->ranges[s->count++].to = to;
 }
@@ -74,7 +82,12 @@ static int emit_set(struct compiler *c, const struct set *s)
 {
 	struct pattern *p = c->p;
 
-	p->sets = mh_realloc(p->sets, (p->set_count + 1u) * sizeof(*p->sets));
+	if (s->is_full)
+		return fail(c, "too many characters in one bracket");
+	if (p->set_count == p->set_room) {
+		p->set_room = p->set_room ? 2 * p->set_room : 16;
+		p->sets = mh_realloc(p->sets, p->set_room * sizeof(*p->sets));
+	}
 	p->sets[p->set_count] = *s;
 	return emit(c, (struct instruction){ .code = OP_SET, .set = p->set_count++ });
 }
@@ -136,10 +149,15 @@ static int atom(struct compiler *c)
 	struct set s = { 0 };
 	unsigned char ch = (unsigned char)*c->at++;
 
+	if (++c->atoms > ATOMS_MAX)
+		return fail(c, "too long");
 	switch (ch) {
 	case '(':
+		if (++c->depth > DEPTH_MAX)
+			return fail(c, "too many parentheses in each other");
 		if (alternatives(c) != 0)
 			return -1;
+		c->depth--;
 		return *c->at++ == ')' ? 0 : fail(c, "open parenthesis");
 	case '^':
 		return emit(c, (struct instruction){ .code = OP_BEGIN });
