@@ -1,230 +1,296 @@
 /*
- * Runs a fuzz target without libFuzzer: archives of each format, made here by the
- * product's packer, spoilt again and again at random. It says its seed; the same seed
- * spoils the same way.
+ * Runs a fuzz target without libFuzzer, as a test: every seed of its corpus, then so
+ * many mutations of them, the same ones each time. Names of files as arguments: those
+ * alone, e.g. what a fuzzer found.
  *
- *	fuzz_archive [--seed N] [--rounds N] [FILE...]
- *
- * A FILE is given to the target as it is, to see a finding again.
+ * An input on which the target dies is left in crash-<target>, in the working directory.
  */
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#include <sodium.h>
-#include <zlib.h>
-
-#include "agent/archive/pack.h"
 #include "lib/base/buf.h"
 #include "lib/base/fsio.h"
-#include "lib/base/str.h"
 #include "tests/fuzz/fuzz.h"
 
-#define TAR_BLOCK 512
+#define MUTATIONS     3000
+#define SEED_MAX      (256 * 1024)
+#define INPUT_MAX     (2 * SEED_MAX)
+#define EDITS_MAX     8
+#define RANDOM_SEED   UINT64_C(0x9e3779b97f4a7c15)
+#define TARGET_PREFIX "fuzz_"
+#define HARD_ERROR    99 /* automake: the test could not be run */
 
-static uint64_t state; /* of the random numbers */
-static const char *last = "mh-fuzz-last"; /* what was given last, when it aborts */
+struct seeds {
+	struct buf *items;
+	size_t count;
+};
 
-static void must(int rc, const struct mh_err *err)
+/* The input at hand, where the parent process sees it after the target died. */
+struct shown {
+	size_t size;
+	uint8_t data[INPUT_MAX];
+};
+static struct shown *shown;
+
+/* From a copy of exactly that size, so that reading past its end is seen. */
+static void run(const void *data, size_t size)
 {
-	if (rc == 0)
+	uint8_t *copy = malloc(size ? size : 1);
+
+	MH_ASSERT(copy != NULL && size <= sizeof(shown->data));
+	if (size > 0) {
+		memcpy(copy, data, size);
+		memcpy(shown->data, data, size);
+	}
+	shown->size = size;
+	MH_ASSERT(LLVMFuzzerTestOneInput(copy, size) == 0);
+	free(copy);
+}
+
+/* ---- mutations ---- */
+
+static uint64_t state = RANDOM_SEED;
+
+/* xorshift64*: the same numbers on every machine. */
+static uint32_t random_below(uint32_t limit)
+{
+	state ^= state >> 12;
+	state ^= state << 25;
+	state ^= state >> 27;
+	return (uint32_t)((state * UINT64_C(0x2545f4914f6cdd1d)) >> 33) % limit;
+}
+
+struct input {
+	uint8_t data[INPUT_MAX];
+	size_t len;
+};
+
+static void insert(struct input *in, size_t at, const void *data, size_t len)
+{
+	if (len > sizeof(in->data) - in->len)
 		return;
-	(void)fprintf(stderr, "fuzz: %s\n", err->text);
-	exit(1);
+	memmove(in->data + at + len, in->data + at, in->len - at);
+	memcpy(in->data + at, data, len);
+	in->len += len;
 }
 
-/* splitmix64: any seed will do */
-static uint64_t draw(uint64_t below)
+static void erase(struct input *in, size_t at, size_t len)
 {
-	uint64_t z = (state += 0x9e3779b97f4a7c15);
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-	return (z ^ (z >> 31)) % below;
+	if (len > in->len - at)
+		len = in->len - at;
+	memmove(in->data + at, in->data + at + len, in->len - at - len);
+	in->len -= len;
 }
 
-/* A small tree with what matters: depth, a link, modes, content that deflates. */
-static void plant_tree(int dir_fd)
+/* A place, the end included. */
+static size_t somewhere(const struct input *in)
 {
-	struct mh_err err = MH_ERR_INIT;
-	static const char text[] =
-		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
-
-	if (mkdirat(dir_fd, "d", 0755) != 0 || mkdirat(dir_fd, "d/e", 0700) != 0 ||
-	    symlinkat("../f", dir_fd, "d/link") != 0)
-		must(mh_err_sys(&err, "plant a tree"), &err);
-	must(fs_write_atomic_at(dir_fd, "f", text, sizeof text, 0755, &err), &err);
-	must(fs_write_atomic_at(dir_fd, "g", "", 0, 0644, &err), &err);
+	return random_below((uint32_t)in->len + 1);
 }
 
-static void pack(const char *dir, enum pack_format format, struct buf *ret)
+static void put_special(struct input *in, size_t at)
 {
-	struct archive_limits limits = ARCHIVE_LIMITS_DEFAULT;
-	CLEAN(pack_from) struct pack_from from = PACK_FROM_INIT;
-	CLEAN(fd) int fd = memfd_create("packed", MFD_CLOEXEC);
-	struct mh_err err = MH_ERR_INIT;
-	struct pack_result result;
+	static const char specials[][8] = {
+		{ 0 },
+		"\xff\xff\xff\xff",
+		"\x7f\xff\xff\xff",
+		"-1",
+		"9999999",
+		"\\u0000",
+		"\xc3\xa9",
+		"\xed\xa0\x80",
+		"[[[[[[[",
+		"{\"a\":{}}",
+		"null",
+		"..//../",
+		"%00%2f",
+		"\r\n\r\n",
+		"PK\x01\x02",
+	};
+	const char *s = specials[random_below(ARRAY_LEN(specials))];
 
-	must(fd < 0 ? mh_err_sys(&err, "memory file") : 0, &err);
-	must(pack_open(dir, &from, &err), &err);
-	must(pack_archive(&from, format, fd, &limits, &result, &err), &err);
-	must(lseek(fd, 0, SEEK_SET) != 0 ? mh_err_sys(&err, "seek") : 0, &err);
-	must(fs_read_fd(fd, ret, &err), &err);
+	insert(in, at, s, 1 + random_below(sizeof(specials[0])));
 }
 
-static void make_corpus(struct buf corpus[2])
+static void edit(struct input *in, const struct seeds *seeds)
 {
-	char dir[] = "/tmp/mh-fuzz-corpus-XXXXXX";
-	struct mh_err err = MH_ERR_INIT;
-	CLEAN(fd) int fd = -1;
+	size_t at = somewhere(in), len = 1 + random_below(32);
+	const struct buf *other = &seeds->items[random_below((uint32_t)seeds->count)];
+	uint8_t piece[32];
 
-	must(mkdtemp(dir) ? 0 : mh_err_sys(&err, "%s", dir), &err);
-	must(fs_open_dir(AT_FDCWD, dir, &fd, &err), &err);
-	plant_tree(fd);
-	pack(dir, PACK_ZIP, &corpus[0]);
-	pack(dir, PACK_TAR, &corpus[1]);
-	must(fs_remove_tree_at(AT_FDCWD, dir, &err), &err);
-}
-
-static void edit(struct buf *b)
-{
-	static const char *const words[] = { "../", "/", "d/link/x", "..", "\n", "d" };
-	static const uint32_t numbers[] = { 0, 1, 0x7fffffff, 0xffffffff, 0x80000000 };
-	size_t at = draw(b->len), n = 1 + draw(64);
-	const char *word = words[draw(sizeof words / sizeof *words)];
-
-	n = n < b->len - at ? n : b->len - at;
-	switch (draw(6)) {
-	case 0:
-		b->data[at] ^= (char)(1 << draw(8));
-		break;
-	case 1:
-		b->data[at] = (char)draw(256);
-		break;
+	switch (random_below(7)) {
+	case 0: /* another bit */
+		if (at < in->len)
+			in->data[at] ^= (uint8_t)(1U << random_below(8));
+		return;
+	case 1: /* another byte */
+		if (at < in->len)
+			in->data[at] = (uint8_t)random_below(256);
+		return;
 	case 2:
-		if (b->len - at >= 4)
-			memcpy(b->data + at, &numbers[draw(5)], 4);
-		break;
-	case 3:
-		memcpy(b->data + at, word, n < strlen(word) ? n : strlen(word));
-		break;
-	case 4:
-		memmove(b->data + draw(b->len - n + 1), b->data + at, n);
-		break;
-	default:
-		if (draw(8) == 0)
-			b->len = at + 1;
+		erase(in, at, len);
+		return;
+	case 3: /* a piece twice */
+		if (len > in->len - at)
+			len = in->len - at;
+		memcpy(piece, in->data + at, len);
+		insert(in, somewhere(in), piece, len);
+		return;
+	case 4: /* a piece of another seed */
+		if (other->len > 0) {
+			size_t from = random_below((uint32_t)other->len);
+
+			if (len > other->len - from)
+				len = other->len - from;
+			insert(in, at, other->data + from, len);
+		}
+		return;
+	case 5:
+		put_special(in, at);
+		return;
+	default: /* cut off */
+		if (random_below(4) == 0)
+			in->len = at;
 	}
 }
 
-/* Else nearly every edit of a tar would end at its header's checksum. */
-static void mend_checksums(struct buf *b)
+static void run_mutations(const struct seeds *seeds)
 {
-	for (size_t at = 0; at + TAR_BLOCK <= b->len; at += TAR_BLOCK) {
-		unsigned char *block = (unsigned char *)b->data + at;
-		unsigned sum = 0;
-		char octal[8];
+	struct input *in = mh_alloc(sizeof(*in));
 
-		if (memcmp(block + 257, "ustar", 5) != 0)
-			continue;
-		memset(block + 148, ' ', 8);
-		for (size_t i = 0; i < TAR_BLOCK; i++)
-			sum += block[i];
-		(void)snprintf(octal, sizeof octal, "%06o", sum & 0777777);
-		memcpy(block + 148, octal, 7);
+	for (int i = 0; i < MUTATIONS; i++) {
+		const struct buf *from =
+			&seeds->items[random_below((uint32_t)seeds->count)];
+
+		if (from->len > 0)
+			memcpy(in->data, from->data, from->len);
+		in->len = from->len;
+		for (uint32_t n = 1 + random_below(EDITS_MAX); n > 0; n--)
+			edit(in, seeds);
+		run(in->data, in->len);
 	}
+	free(in);
 }
 
-static void give(const struct buf *b)
+/* ---- seeds ---- */
+
+static int is_seed(const struct dirent *entry)
+{
+	return entry->d_name[0] != '.';
+}
+
+static int load(const char *dir, struct seeds *ret, struct mh_err *err)
+{
+	struct dirent **names;
+	int n = scandir(dir, &names, is_seed, alphasort), rc = 0;
+
+	if (n < 0)
+		return mh_err_sys(err, "%s", dir);
+	ret->items = mh_alloc(((size_t)n + 1) * sizeof(*ret->items));
+	for (int i = 0; i < n; i++) {
+		CLEAN(free) char *path = mh_format("%s/%s", dir, names[i]->d_name);
+		struct buf *b = &ret->items[ret->count];
+
+		buf_init(b, SEED_MAX);
+		if (rc == 0 && fs_read_at(AT_FDCWD, path, b, err) != 0)
+			rc = -1;
+		ret->count++;
+		free(names[i]);
+	}
+	free(names);
+	return rc;
+}
+
+static void seeds_done(struct seeds *s)
+{
+	for (size_t i = 0; i < s->count; i++)
+		buf_done(&s->items[i]);
+	free(s->items);
+}
+
+/* ---- main ---- */
+
+static int run_files(char **names, struct mh_err *err)
+{
+	for (; *names; names++) {
+		CLEAN(buf) struct buf b = BUF_INIT(INPUT_MAX);
+
+		if (fs_read_at(AT_FDCWD, *names, &b, err) != 0)
+			return -1;
+		run(buf_text(&b), b.len);
+	}
+	return 0;
+}
+
+static int run_corpus(const char *target, struct mh_err *err)
+{
+	const char *source = getenv("MH_SRCDIR");
+	CLEAN(free)
+	char *dir = mh_format("%s/tests/fuzz/seeds/%s", source ? source : ".", target);
+	struct seeds seeds = { NULL, 0 };
+	int rc = load(dir, &seeds, err);
+
+	if (rc == 0 && seeds.count == 0)
+		rc = mh_err_set(err, MH_E_NOTFOUND, "%s has no seeds", dir);
+	for (size_t i = 0; rc == 0 && i < seeds.count; i++)
+		run(buf_text(&seeds.items[i]), seeds.items[i].len);
+	if (rc == 0) {
+		printf("1..2\nok 1 - %s holds with %zu seeds\n", target, seeds.count);
+		run_mutations(&seeds);
+		printf("ok 2 - %s holds with %d mutations of them\n", target, MUTATIONS);
+	}
+	seeds_done(&seeds);
+	return rc;
+}
+
+static int run_all(const char *target, char **names)
 {
 	struct mh_err err = MH_ERR_INIT;
+	int rc = *names ? run_files(names, &err) : run_corpus(target, &err);
 
-	must(fs_write_atomic_at(AT_FDCWD, last, b->data, b->len, 0600, &err), &err);
-	(void)LLVMFuzzerTestOneInput((const uint8_t *)b->data, b->len);
+	if (rc == 0)
+		return 0;
+	printf("Bail out! %s\n", err.text);
+	return HARD_ERROR;
 }
 
-/* One gzip member; deflated, so that inflate has something to do. */
-static void give_gzipped(const struct buf *b)
+static int report_death(const char *target)
 {
-	size_t room = compressBound(b->len) + 32;
-	CLEAN(free) char *out = mh_alloc(room);
-	z_stream z = { .next_in = (unsigned char *)b->data,
-		       .avail_in = (uInt)b->len,
-		       .next_out = (unsigned char *)out,
-		       .avail_out = (uInt)room };
-	struct buf packed = BUF_INIT(room);
+	CLEAN(free) char *name = mh_format("crash-%s", target);
+	CLEAN(fd) int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	bool kept = fd >= 0 &&
+		    write(fd, shown->data, shown->size) == (ssize_t)shown->size;
 
-	if (deflateInit2(&z, 1, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK ||
-	    deflate(&z, Z_FINISH) != Z_STREAM_END)
-		abort();
-	packed.data = out;
-	packed.len = room - z.avail_out;
-	(void)deflateEnd(&z);
-	if (draw(4) == 0)
-		edit(&packed);
-	give(&packed);
-}
-
-static void round_of(const struct buf corpus[2])
-{
-	const struct buf *from = &corpus[draw(2)];
-	CLEAN(buf) struct buf b = BUF_INIT(from->max);
-	struct mh_err err = MH_ERR_INIT;
-
-	must(buf_add(&b, from->data, from->len, &err), &err);
-	for (uint64_t edits = draw(5); edits; edits--)
-		edit(&b);
-	if (from == &corpus[1] && draw(4))
-		mend_checksums(&b);
-	if (from == &corpus[1] && draw(2))
-		give_gzipped(&b);
-	else
-		give(&b);
-}
-
-static void give_file(const char *path)
-{
-	CLEAN(buf) struct buf b = BUF_INIT(1 << 30);
-	struct mh_err err = MH_ERR_INIT;
-
-	must(fs_read_at(AT_FDCWD, path, &b, &err), &err);
-	(void)LLVMFuzzerTestOneInput((const uint8_t *)buf_text(&b), b.len);
+	printf("not ok - %s died; %s %s\n", target,
+	       kept ? "the input is in" : "the input could not be written to", name);
+	return 1;
 }
 
 int main(int argc, char **argv)
 {
-	struct buf corpus[2] = { BUF_INIT(1 << 20), BUF_INIT(1 << 20) };
-	struct mh_err err = MH_ERR_INIT;
-	int64_t seed = (int64_t)time(NULL), rounds = 1500;
+	const char *target = program_invocation_short_name;
+	int status = 0;
+	pid_t child;
 
-	if (sodium_init() < 0)
-		return 1;
-	for (; argc > 2 && argv[1][0] == '-'; argc -= 2, argv += 2)
-		must(str_to_i64(argv[2], 0, INT64_MAX, argv[1],
-				strcmp(argv[1], "--seed") == 0 ? &seed : &rounds, &err),
-		     &err);
-	if (argc > 1) {
-		for (int i = 1; i < argc; i++)
-			give_file(argv[i]);
-		return 0;
-	}
-	(void)printf("1..1\n# seed %" PRId64 ", %" PRId64
-		     " rounds; what was given last: %s\n",
-		     seed, rounds, last);
-	(void)fflush(stdout);
-	state = (uint64_t)seed;
-	make_corpus(corpus);
-	for (; rounds; rounds--)
-		round_of(corpus);
-	(void)unlink(last);
-	(void)printf("ok 1 - no archive harms, whatever its bytes\n");
-	buf_done(&corpus[0]);
-	buf_done(&corpus[1]);
-	return 0;
+	(void)argc; /* argv ends with NULL */
+	if (strncmp(target, TARGET_PREFIX, strlen(TARGET_PREFIX)) == 0)
+		target += strlen(TARGET_PREFIX);
+	shown = mmap(NULL, sizeof(*shown), PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	MH_ASSERT(shown != MAP_FAILED);
+	child = fork();
+	MH_ASSERT(child >= 0);
+	if (child == 0)
+		exit(run_all(target, argv + 1));
+	MH_ASSERT(waitpid(child, &status, 0) == child);
+	if (WIFEXITED(status) &&
+	    (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == HARD_ERROR))
+		return WEXITSTATUS(status);
+	return report_death(target);
 }
