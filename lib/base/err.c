@@ -7,6 +7,23 @@
 
 #include "lib/base/str.h"
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+/* The exit code that the tests take for a finding (tests/system/mh/findings.py), also of
+ * programs that are started without an environment. This file is in every program. */
+__attribute__((visibility("default"))) const char *__asan_default_options(void);
+__attribute__((visibility("default"))) const char *__tsan_default_options(void);
+
+const char *__asan_default_options(void)
+{
+	return "exitcode=86";
+}
+
+const char *__tsan_default_options(void)
+{
+	return "exitcode=86";
+}
+#endif
+
 static const char *const class_names[] = {
 	[MH_OK] = "ok",
 	[MH_E_SYS] = "system",

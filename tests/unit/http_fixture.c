@@ -17,6 +17,17 @@ static void count_turn(void *ctx)
 	((struct fixture *)ctx)->turns++;
 }
 
+int http_first_loop(void **state)
+{
+	struct loop *loop = NULL;
+	struct mh_err err = MH_ERR_INIT;
+
+	(void)state; /* none of the group's */
+	assert_ok(loop_new(&loop, &err), &err);
+	loop_free(loop);
+	return 0;
+}
+
 int http_set_up(void **state)
 {
 	struct fixture *f = mh_alloc(sizeof *f);

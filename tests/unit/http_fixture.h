@@ -30,6 +30,8 @@ struct outcome {
 	struct http_call *cancel; /* to be cancelled from inside the callback */
 };
 
+/* Of the group: libuv opens its signal pipe with the first loop, and keeps it. */
+int http_first_loop(void **state);
 int http_set_up(void **state);
 int http_tear_down(void **state);
 #define HTTP_TEST(name) cmocka_unit_test_setup_teardown(name, http_set_up, http_tear_down)

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "lib/base/err.h"
+#include "tests/unit/fd_check.h"
 
 /* The call must succeed; its error text is shown when it does not. */
 #define assert_ok(call, err)                                                             \

@@ -367,5 +367,5 @@ int main(void)
 		HTTP_TEST(sockets_are_closed_on_exec),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, http_first_loop, NULL);
 }

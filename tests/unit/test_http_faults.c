@@ -425,5 +425,5 @@ int main(void)
 		HTTP_TEST(missing_ca_bundle_is_a_configuration_error),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, http_first_loop, NULL);
 }

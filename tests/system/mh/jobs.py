@@ -16,6 +16,7 @@ import tempfile
 import time
 import zipfile
 
+from mh import findings
 from mh.programs import ARCHIVE, BUILD, JOB, PLUGIN_COMMAND, SRC, lock_holder, wait_for
 
 FIXTURES = os.path.join(BUILD, "tests", "fixtures", "plugins", ".libs")
@@ -65,7 +66,7 @@ class Agent:
 
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.socket.settimeout(20)
+        self.socket.settimeout(20 * findings.SLOW)
         self.socket.connect(path)
 
     def receive(self):
@@ -196,11 +197,13 @@ class Jobs:
     def __exit__(self, kind, value, trace):
         for job in self.jobs:
             job.kill()
+            findings.ended(f"job {job.n}", job.code)
             if kind is not None and kind.__name__ != "Skip":
                 for line in job.log().splitlines()[-40:]:
                     print(f"# job {job.n}: {line}", flush=True)
                 for line in self.errors().splitlines()[-10:]:
                     print(f"# stderr: {line}", flush=True)
+        findings.look_in(self.root)
         if os.environ.get("MH_KEEP"):
             print(f"# kept: {self.root}", flush=True)
         else:

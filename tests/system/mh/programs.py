@@ -20,6 +20,8 @@ import tempfile
 import threading
 import time
 
+from mh import findings
+
 SRC = os.environ.get("MH_SRCDIR") or os.path.abspath(os.path.join(os.path.dirname(__file__), "../../.."))
 BUILD = os.environ.get("MH_BUILDDIR") or SRC
 SHARED = os.environ.get("MH_SHARED") or os.path.join(SRC, "..", "shared")
@@ -38,7 +40,7 @@ _pause = threading.Event()
 
 def wait_for(predicate, seconds=20, what="condition"):
     """Asks until the answer is true, at most so long; answers it."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * findings.SLOW
     while True:
         answer = predicate()
         if answer:
@@ -73,8 +75,12 @@ class Program:
         self.log_path = os.path.join(place.dir, f"{name}.log")
         self.log = open(self.log_path, "ab")
         full_env = dict(place.env, **(env or {}))
-        self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=self.log,
+        self.process = subprocess.Popen(self.wrapped(), stdin=subprocess.DEVNULL, stdout=self.log,
                                         stderr=self.log, env=full_env, **popen)
+
+    def wrapped(self):
+        """Agent and emulator run under MH_WRAP."""
+        return findings.wrap(self.argv) if self.argv[0] in (AGENT, EMULATOR) else self.argv
 
     def text(self):
         with open(self.log_path, "rb") as f:
@@ -87,13 +93,13 @@ class Program:
         self.process.send_signal(signal_number)
 
     def wait(self, seconds=20):
-        return self.process.wait(seconds)
+        return self.process.wait(seconds * findings.SLOW)
 
     def stop(self, seconds=20):
         """TERM, and the exit code."""
         if self.alive():
             self.send(signal.SIGTERM)
-        return self.process.wait(seconds)
+        return self.process.wait(seconds * findings.SLOW)
 
     def kill(self):
         """kill -9, reaped."""
@@ -104,6 +110,7 @@ class Program:
     def close(self):
         self.kill()
         self.log.close()
+        findings.ended(self.name, self.process.returncode)
 
 
 class Emulator(Program):
@@ -179,6 +186,7 @@ class Place:
                 for line in p.text().splitlines()[-60:]:
                     print(f"# {p.name}: {line}", flush=True)
         self.end_shims()
+        findings.look_in(self.dir)
         if not os.environ.get("MH_KEEP"):
             shutil.rmtree(self.dir, ignore_errors=True)
         else:
@@ -245,7 +253,7 @@ class Place:
     def run(self, argv, check=True, timeout=60, **kwargs):
         """A short command; answers its CompletedProcess with text output."""
         done = subprocess.run(argv, env=self.env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              timeout=timeout, **kwargs)
+                              timeout=timeout * findings.SLOW, **kwargs)
         if check and done.returncode != 0:
             raise AssertionError(f"{argv}: exit {done.returncode}\n{done.stdout}{done.stderr}")
         return done
@@ -255,7 +263,8 @@ class Place:
         env = dict(self.env, AWS_DATA_PATH=self.models(), AWS_ACCESS_KEY_ID=KEY, AWS_SECRET_ACCESS_KEY=SECRET,
                    AWS_DEFAULT_REGION=REGION, AWS_PAGER="")
         argv = ["/usr/bin/aws", "--endpoint-url", emulator.endpoint] + [str(w) for w in words]
-        done = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=120 * findings.SLOW)
         if not check:
             return done
         if done.returncode != 0:

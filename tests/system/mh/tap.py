@@ -6,6 +6,8 @@ One story alone: `tests/system/test_x.py story_name`.
 import sys
 import traceback
 
+from mh import findings
+
 _stories = []
 
 
@@ -45,6 +47,22 @@ def raises(code, call, *args, **kwargs):
     raise AssertionError(f"no error, want {code}")
 
 
+def _tell(story_function):
+    """Runs one; answers why it was skipped, or None. What sanitizers or valgrind found fails it, whatever it expects."""
+    findings.begin()
+    reason = None
+    try:
+        story_function()
+    except Skip as e:
+        reason = e
+    finally:
+        found = findings.end()
+        for line in found.splitlines():
+            print(f"# {line}", flush=True)
+    check(not found, "a finding, above")
+    return reason
+
+
 def run():
     wanted = sys.argv[1:]
     stories = [s for s in _stories if not wanted or s.__name__ in wanted]
@@ -53,10 +71,8 @@ def run():
     for number, s in enumerate(stories, 1):
         title = (s.__doc__ or s.__name__.replace("_", " ")).strip().split("\n")[0]
         try:
-            s()
-            print(f"ok {number} - {title}", flush=True)
-        except Skip as e:
-            print(f"ok {number} - {title} # SKIP {e}", flush=True)
+            reason = _tell(s)
+            print(f"ok {number} - {title}" + (f" # SKIP {reason}" if reason else ""), flush=True)
         except BaseException:
             failed += 1
             print(f"not ok {number} - {title}", flush=True)
