@@ -67,6 +67,11 @@ char *aws_endpoint_url(const char *host_prefix, const char *region)
 
 /* --- clock skew (semantics A12) --------------------------------------------------- */
 
+/* A date from 2000 to 2999: any other is a damaged header, and what it would teach
+ * cannot be written into a signature. */
+#define DATE_MIN_MS 946684800000
+#define DATE_MAX_MS 32503679999999
+
 bool aws_skew_of(int64_t server_date_ms, int64_t age_s, int64_t sent_ms,
 		 int64_t received_ms, int64_t *ret_ms)
 {
@@ -74,8 +79,8 @@ bool aws_skew_of(int64_t server_date_ms, int64_t age_s, int64_t sent_ms,
 
 	/* A cached answer's Date is old, and a clock that was set meanwhile, or an
 	 * answer that took that long, says nothing. */
-	if (server_date_ms < 0 || age_s >= 0 || elapsed < 0 ||
-	    elapsed > SKEW_ELAPSED_MAX_MS)
+	if (server_date_ms < DATE_MIN_MS || server_date_ms > DATE_MAX_MS || age_s >= 0 ||
+	    elapsed < 0 || elapsed > SKEW_ELAPSED_MAX_MS)
 		return false;
 	*ret_ms = server_date_ms - (sent_ms + elapsed / 2);
 	return true;

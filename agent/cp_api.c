@@ -207,6 +207,20 @@ static int64_t asked_wait_ms(const struct http_answer *http)
 	return -1; /* none, or a date, which we do not need */
 }
 
+/* Services repeat what they do not like ("Value '...' at 'nonce' failed"), and their
+ * words are logged. */
+static void hide_secrets(const struct cp_call *call, struct mh_err *err)
+{
+	static const char *const names[] = { "nonce", "continuationToken" };
+	CLEAN(json) struct json_object *body = NULL;
+	struct mh_err ignored;
+
+	if (json_parse_object(call->body, strlen(call->body), &body, &ignored) != 0)
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		mh_err_hide(err, json_opt_str(body, names[i], ""));
+}
+
 static void answered(void *ctx, struct http_answer *http)
 {
 	struct cp_call *call = ctx;
@@ -232,6 +246,8 @@ static void answered(void *ctx, struct http_answer *http)
 		send_call(call);
 		return;
 	}
+	if (a.result != CP_OK)
+		hide_secrets(call, &a.err);
 	a.asked_ms = asked_wait_ms(http);
 	if (request_id)
 		(void)snprintf(a.request_id, sizeof(a.request_id), "%s", request_id);

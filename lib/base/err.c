@@ -81,6 +81,31 @@ static void text_set(struct mh_err *err, const char *fmt, va_list ap)
 	text_mend(err->text);
 }
 
+void mh_err_hide(struct mh_err *err, const char *secret)
+{
+	const size_t least = 6;
+	char text[MH_ERR_TEXT_MAX];
+	size_t to = 0;
+
+	if (strlen(secret) < least)
+		return;
+	for (const char *from = err->text; *from;) {
+		size_t same = 0;
+
+		while (secret[same] && from[same] == secret[same])
+			same++;
+		if (same >= least && (!secret[same] || !from[same])) {
+			memcpy(text + to, "****", 4); /* shorter than what it hides */
+			to += 4;
+			from += same;
+		} else {
+			text[to++] = *from++;
+		}
+	}
+	text[to] = '\0';
+	memcpy(err->text, text, to + 1);
+}
+
 int mh_err_set(struct mh_err *err, enum mh_err_class cls, const char *fmt, ...)
 {
 	va_list ap;

@@ -59,6 +59,11 @@ int mh_err_sys(struct mh_err *err, const char *fmt, ...) MH_PRINTF(2, 3);
 /* Put "context: " in front of the text; class stays. Answers -1. */
 int mh_err_wrap(struct mh_err *err, const char *fmt, ...) MH_PRINTF(2, 3);
 
+/* Shows a secret that somebody's words repeat as ****, also where the text was cut in
+ * the middle of it. Secrets under 6 bytes are left: they would blot out ordinary words.
+ */
+void mh_err_hide(struct mh_err *err, const char *secret);
+
 /* Stable lower-case name of a class, for logs. */
 const char *mh_err_class_name(enum mh_err_class cls);
 

@@ -70,6 +70,8 @@ struct conf_key {
 	const char *example; /* for the sample, where there is no default */
 	bool required;
 	bool secret; /* --dump shows **** */
+	size_t shown_by; /* of a secret MAP: offset of a STRINGS that names what is shown
+			  */
 	bool reloadable;
 	const char *unit;
 	const char *help;

@@ -130,13 +130,30 @@ static void write_strings(FILE *out, const struct conf_strings *strings, bool se
 	fputs(strings->count ? " )" : ")", out);
 }
 
-static void write_map(FILE *out, struct json_object *map, bool secret)
+static bool is_named(const struct conf_strings *strings, const char *name)
 {
+	for (size_t i = 0; strings && i < strings->count; i++) {
+		if (strcmp(strings->items[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void write_map(FILE *out, const struct conf_key *key, const void *field)
+{
+	struct json_object *map = *(struct json_object *const *)field;
+	const char *base = (const char *)field - key->offset;
+	const struct conf_strings *shown = key->shown_by
+						   ? (const void *)(base + key->shown_by)
+						   : NULL;
+
 	fputs("{ ", out);
 	json_object_object_foreach(map, name, value)
 	{
 		fprintf(out, "%s = ", name);
-		write_quoted(out, secret ? "****" : json_object_get_string(value));
+		write_quoted(out, key->secret && !is_named(shown, name)
+					  ? "****"
+					  : json_object_get_string(value));
 		fputs("; ", out);
 	}
 	fputs("}", out);
@@ -190,7 +207,7 @@ static void write_value(FILE *out, const struct conf_key *key, const void *field
 		fputs("]", out);
 		break;
 	case CONF_MAP:
-		write_map(out, *(struct json_object *const *)field, key->secret);
+		write_map(out, key, field);
 		break;
 	case CONF_GROUP:
 		fputs("{\n", out);

@@ -152,13 +152,19 @@ static void the_clock_is_corrected_by_fresh_dates_only(void **ctx)
 	int64_t skew = 7;
 
 	(void)ctx;
-	assert_true(aws_skew_of(1000000, -1, 700000, 702000, &skew));
-	assert_int_equal(skew, 1000000 - 701000);
-	assert_false(aws_skew_of(-1, -1, 0, 1, &skew)); /* no Date */
-	assert_false(aws_skew_of(5, 0, 0, 1, &skew)); /* from a cache */
-	assert_false(aws_skew_of(5, -1, 0, 15 * 60 * 1000 + 1, &skew)); /* too slow */
-	assert_false(aws_skew_of(5, -1, 10, 9, &skew)); /* the clock was set */
-	assert_int_equal(skew, 1000000 - 701000);
+	const int64_t now = 1790000000000;
+
+	assert_true(aws_skew_of(now + 300000, -1, now, now + 2000, &skew));
+	assert_int_equal(skew, 300000 - 1000);
+	assert_false(aws_skew_of(-1, -1, now, now + 1, &skew)); /* no Date */
+	assert_false(aws_skew_of(now, 0, now, now + 1, &skew)); /* from a cache */
+	/* too slow */
+	assert_false(aws_skew_of(now, -1, now, now + 15 * 60 * 1000 + 1, &skew));
+	assert_false(aws_skew_of(now, -1, now + 10, now + 9, &skew)); /* it was set */
+	/* The years 1994 and 9026: damaged, and not to be written into a signature. */
+	assert_false(aws_skew_of(760000000000, -1, now, now, &skew));
+	assert_false(aws_skew_of(222660000000000, -1, now, now, &skew));
+	assert_int_equal(skew, 300000 - 1000);
 }
 
 /* --- offers ---------------------------------------------------------------------------

@@ -212,6 +212,25 @@ static void times_go_round(void **state)
 	assert_fails(clock_parse_http("yesterday", &ms, &err), &err, MH_E_PROTO);
 }
 
+static void a_secret_that_an_error_repeats_is_hidden(void **state)
+{
+	static const char secret[] = "hunter2hunter2";
+	struct mh_err err;
+
+	(void)state;
+	(void)mh_err_set(&err, MH_E_REFUSED, "'%s' and %s", secret, secret);
+	mh_err_hide(&err, secret);
+	assert_string_equal(err.text, "'****' and ****");
+	mh_err_hide(&err, "");
+	mh_err_hide(&err, "and");
+	assert_string_equal(err.text, "'****' and ****");
+	(void)mh_err_set(&err, MH_E_REFUSED, "%*s%s", MH_ERR_TEXT_MAX - 1 - 8, "",
+			 secret);
+	mh_err_hide(&err, secret);
+	assert_null(strstr(err.text, "hunter"));
+	assert_non_null(strstr(err.text, "****"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -223,6 +242,7 @@ int main(void)
 		cmocka_unit_test(hex_and_uuids),
 		cmocka_unit_test(utf8_is_judged_to_the_letter),
 		cmocka_unit_test(times_go_round),
+		cmocka_unit_test(a_secret_that_an_error_repeats_is_hidden),
 	};
 
 	return cmocka_run_group_tests_name("base", tests, NULL, NULL);
