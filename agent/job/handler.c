@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 
+#include "agent/job/guard.h"
 #include "agent/job/host.h"
 #include "agent/job/ns.h"
 #include "agent/job/sandbox.h"
@@ -33,7 +34,7 @@ static void arrange_fds(const struct handler_start *start)
 		       start->cancel_fd,
 		       start->document_fd,
 		       start->status_fd };
-	int count = start->status_fd >= 0 ? 7 : 6;
+	int count = ARRAY_LEN(from);
 
 	for (int i = 0; i < count; i++) {
 		/* Out of the way first: the numbers may overlap. */
@@ -141,13 +142,20 @@ MH_NORETURN static void run_plugin(const struct handler_start *start,
 	_exit(0);
 }
 
+MH_NORETURN static void tell_status(int status)
+{
+	struct mh_err err;
+
+	if (fs_write_fd(HANDLER_STATUS, &status, sizeof status, &err) != 0)
+		broken(err.text);
+	_exit(0);
+}
+
 /* Process 1 of the namespaces. Its end kills whatever is left in them. */
 MH_NORETURN static void run_init(const struct handler_start *start)
 {
 	struct sandbox_ground ground;
-	struct mh_err err;
 	pid_t handler;
-	int status;
 
 	ns_prepare(start->spec, start->jobdir, start->own_network, &ground);
 	handler = fork();
@@ -162,16 +170,34 @@ MH_NORETURN static void run_init(const struct handler_start *start)
 	}
 	/* The channel's end must be the handler's end. */
 	(void)close(HANDLER_CHANNEL);
-	status = ns_reap_until(handler);
-	if (fs_write_fd(HANDLER_STATUS, &status, sizeof status, &err) != 0)
-		broken(err.text);
-	_exit(0);
+	tell_status(ns_reap_until(handler));
+}
+
+/* One session and group for both, so that the group is the job's where nothing else is.
+ */
+MH_NORETURN static void run_guard(const struct handler_start *start)
+{
+	struct sandbox_ground ground = { .own_network = false };
+	pid_t handler;
+
+	if (setsid() < 0)
+		broken("setsid");
+	if (guard_prepare(start->spec->detach) != 0)
+		broken("guard");
+	handler = fork();
+	if (handler < 0)
+		broken("fork");
+	if (handler == 0) {
+		(void)close(HANDLER_STATUS); /* the guard alone reports */
+		sandbox_die_with_parent(HANDLER_CHANNEL);
+		run_plugin(start, &ground);
+	}
+	(void)close(HANDLER_CHANNEL); /* as above */
+	tell_status(guard_until(handler, start->shim_pid));
 }
 
 void handler_main(const struct handler_start *start)
 {
-	struct sandbox_ground ground = { .own_network = false };
-
 	arrange_fds(start);
 	sandbox_die_with_parent(HANDLER_CHANNEL);
 	/* The log's pipe changes hands, so that /dev/stderr can be opened again. */
@@ -180,7 +206,5 @@ void handler_main(const struct handler_start *start)
 		broken("log");
 	if (start->namespaces)
 		run_init(start);
-	if (setsid() < 0)
-		broken("setsid");
-	run_plugin(start, &ground);
+	run_guard(start);
 }

@@ -54,10 +54,10 @@ enum shim_step {
 
 /* The handler's process and what it said. */
 struct handler {
-	pid_t pid; /* process 1 of the namespaces, or the handler itself; 0: none */
+	pid_t pid; /* process 1 of the namespaces, or the guard; 0: none */
 	bool namespaces;
 	int channel_fd, cancel_fd;
-	int status_fd; /* namespaces: its wait status comes here */
+	int status_fd; /* the handler's wait status comes here */
 	bool reaped;
 	int wait_status;
 	bool outcome_seen;

@@ -76,12 +76,11 @@ int handler_start(struct shim *s, struct mh_err *err)
 		.cancel_fd = h->cancel_fd,
 		.document_fd = document_fd,
 		.status_fd = status_fd,
+		.shim_pid = getpid(),
 		.trusted_uid = geteuid(),
 	};
 	h->pid = fork_handler(s, &start);
 	if (h->pid == 0) {
-		if (!start.namespaces)
-			start.status_fd = -1;
 		handler_main(&start);
 	}
 	if (h->pid < 0) {
@@ -260,8 +259,8 @@ void handler_ended(struct shim *s, int wait_status)
 	h->reaped = true;
 	h->pid = 0;
 	h->wait_status = wait_status;
-	/* Process 1 tells how the handler ended. If it was killed itself, it did not. */
-	if (h->namespaces && WIFEXITED(wait_status) &&
+	/* Process 1, or the guard, tells how the handler ended, unless it was killed. */
+	if (WIFEXITED(wait_status) &&
 	    read(h->status_fd, &status, sizeof status) == (ssize_t)sizeof status)
 		h->wait_status = status;
 	s->sweep_at_ms = clock_mono_ms();

@@ -172,15 +172,53 @@ def a_job_with_a_result_is_not_run_again():
 
 @story
 def killing_the_shim_kills_the_job_and_frees_the_lock():
-    need_root()  # without namespaces only the handler goes with it
-    with Jobs() as jobs:
+    # ... with what it left in the background, and what fled to a session of its own.
+    def tell(jobs):
         marker = f"{jobs.root}-marker"
-        job = jobs.start("command", {"command": f"exec sh -c 'echo up; tail -f /dev/null & wait' {marker}"})
-        wait_for(lambda: running(marker), what="the command")
+        command = f"sh -c 'echo up; tail -f /dev/null & wait' {marker}"
+        job = jobs.start("command", {"command": f"({command} &); (setsid {command} &) & {command}"})
+        wait_for(lambda: len([p for p in running(marker) if p != job.pid]) >= 4, what="the commands")
         job.kill()
-        wait_for(lambda: not running(marker), what="the command to go")
+        wait_for(lambda: not running(marker), what="the commands to go")
         equal(job.lock_holder(), 0)
         check(not os.path.exists(os.path.join(job.dir, "result.json")), "no result")
+
+    as_each_user(tell)
+
+
+@story
+def a_guard_that_is_killed_costs_its_job_a_failure_and_leaves_nothing():
+    def tell(jobs):
+        marker = f"{jobs.root}-marker"
+        job = jobs.start("command", {"command": f"(setsid sh -c 'tail -f /dev/null & wait' {marker} &); tail -f /dev/null"})
+        wait_for(lambda: running(marker), what="the command")
+        guards = [pid for pid, _ in command_lines() if _parent(pid) == job.pid]
+        equal(len(guards), 1, "children of the shim")
+        os.kill(guards[0], signal.SIGKILL)
+        kind, message = job.failure()
+        equal(kind, "SystemUnavailable")
+        check("killed by signal 9" in message, message)
+        equal(running(marker), [], "what is left")
+
+    as_each_user(tell)
+
+
+@story
+def a_job_that_signals_its_own_process_group_ends_as_it_would_alone():
+    def tell(jobs):
+        result = jobs.start("command", {"command": "trap '' TERM; kill -TERM 0; exit 3"}).failure()
+        equal(result[0], "JobFailed")
+        check("code 3" in result[1], result[1])
+
+    as_each_user(tell)
+
+
+def _parent(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return int(f.read().rsplit(")", 1)[1].split()[1])
+    except OSError:
+        return 0
 
 
 # --- how it can fail ---
