@@ -93,6 +93,10 @@ static int db_error(struct ledger *l, struct mh_err *err, const char *doing)
 	int code = sqlite3_errcode(l->db);
 	enum mh_err_class cls = MH_E_SYS;
 
+	/* the index of its log cannot grow: so a full disk shows when it is opened */
+	if (sqlite3_extended_errcode(l->db) == SQLITE_IOERR_SHMSIZE)
+		return mh_err_set(err, MH_E_FULL, "%s: %s: the disk is full", l->path,
+				  doing);
 	if (code == SQLITE_FULL)
 		cls = MH_E_FULL;
 	else if (code == SQLITE_NOTADB || code == SQLITE_CORRUPT || code == SQLITE_ERROR)

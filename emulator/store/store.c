@@ -26,9 +26,13 @@ struct store {
 static int fail_sqlite(struct store *s, int rc, struct mh_err *err, const char *what)
 {
 	int primary = rc & 0xff;
-	enum mh_err_class cls = primary == SQLITE_FULL ? MH_E_FULL : MH_E_SYS;
 
-	return mh_err_set(err, cls, "%s: %s (SQLite %d)", what,
+	/* the index of its log cannot grow: so a full disk shows when it is opened */
+	if (rc == SQLITE_IOERR_SHMSIZE)
+		return mh_err_set(err, MH_E_FULL, "%s: the disk is full (SQLite %d)",
+				  what, rc);
+	return mh_err_set(err, primary == SQLITE_FULL ? MH_E_FULL : MH_E_SYS,
+			  "%s: %s (SQLite %d)", what,
 			  s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc), rc);
 }
 

@@ -110,6 +110,23 @@ def a_state_directory_that_cannot_be_used_is_one_line_and_for_a_person_to_mend()
 
 
 @story
+def a_start_on_a_full_disk_says_so():
+    with Scene() as s:
+        s.start(action(s.place, "true"))
+        wait_for(lambda: "agent.ready" in s.agent.text(), what="the agent")
+        equal(s.agent.stop(), 0, "exit code")
+        state = s.place.path("agent", "state")
+        script = (f"mount -t tmpfs -o size=2m none {s.place.path('home')} || exit 99; cp -a {state} {s.place.path('home')}/kept && "
+                  f"cat /dev/zero >{s.place.path('home')}/other 2>/dev/null; mount --bind {s.place.path('home')}/kept {state} && "
+                  f"exec {AGENT} -c {s.conf}")
+        agent = Program(s.place, "full", ["unshare", "-m", "sh", "-c", script])
+        s.place.programs.append(agent)
+        if agent.wait() == 99:
+            skip(f"no mount namespace here: {agent.text()}")
+        check(agent.wait() != 0 and "disk is full" in agent.text(), agent.text())
+
+
+@story
 def a_work_directory_with_other_things_in_it_loses_none_of_them():
     with Scene() as s:
         work = s.place.path("work")

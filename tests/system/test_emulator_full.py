@@ -111,5 +111,22 @@ def a_disk_that_others_filled_is_told_and_waited_for():
         equal(disk.program.stop(), 0, "exit code")
 
 
+@story
+def a_start_on_a_full_disk_says_so():
+    with Place() as place:
+        place.emulator().stop()
+        os.makedirs(place.path("small"))
+        for data in ("data", "new"):  # what was there before, and a directory that is yet to be made
+            script = (f"mount -t tmpfs -o size=2m none {place.path('small')} || exit 99; cd {place.path('small')}; "
+                      f"cp -a {place.path('data')} data; cat /dev/zero >other 2>&1; "
+                      f"exec {EMULATOR} --listen 127.0.0.1:0 --data-dir {data}")
+            program = Program(place, f"on-{data}", ["unshare", "-m", "sh", "-c", script])
+            place.programs.append(program)
+            if program.wait() == 99:
+                skip(f"no mount namespace here: {program.text()}")
+            equal(program.wait(), 1, "exit code")
+            check("disk is full" in program.text() or "No space left" in program.text(), program.text())
+
+
 if __name__ == "__main__":
     run()
