@@ -149,6 +149,17 @@ static int put_source_revisions(struct op_ctx *ctx, struct json_object *o,
 	return 0;
 }
 
+static void put_stop_trigger(struct json_object *o, const struct execution *e)
+{
+	struct json_object *stop;
+
+	if (!e->stop_reason)
+		return;
+	stop = json_object_new_object();
+	json_put_str(stop, "reason", e->stop_reason);
+	json_put_obj(o, "stopTrigger", stop);
+}
+
 static int add_summaries(struct op_ctx *ctx, struct json_object *list,
 			 const struct execution_list *rows, size_t count,
 			 struct mh_err *err)
@@ -159,6 +170,7 @@ static int add_summaries(struct op_ctx *ctx, struct json_object *list,
 
 		json_object_array_add(list, o);
 		put_common(o, e);
+		put_stop_trigger(o, e);
 		json_put_time(o, "startTime", e->started_ms);
 		json_put_time(o, "lastUpdateTime", e->updated_ms);
 		if (put_source_revisions(ctx, o, e, err) != 0)

@@ -29,6 +29,11 @@ OP(op_get_pipeline_execution);
 OP(op_get_pipeline_state);
 OP(op_list_action_executions);
 OP(op_list_pipeline_executions);
+/* control.c */
+OP(op_disable_stage_transition);
+OP(op_enable_stage_transition);
+OP(op_retry_stage_execution);
+OP(op_stop_pipeline_execution);
 /* approvals.c */
 OP(op_put_approval_result);
 /* jobs.c */

@@ -178,6 +178,15 @@ static int put_transition(struct op_ctx *ctx, const char *pipeline, const char *
 	return 0;
 }
 
+static struct json_object *retry_view(const struct stage_execution *s)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_put_i64(o, "manualStageRetryAttempt", s->manual_retries);
+	json_put_str(o, "latestRetryTrigger", "ManualStageRetry");
+	return o;
+}
+
 static int put_latest_stage(struct op_ctx *ctx, const struct state *s, const char *stage,
 			    struct json_object *out, struct mh_err *err)
 {
@@ -187,8 +196,11 @@ static int put_latest_stage(struct op_ctx *ctx, const struct state *s, const cha
 	if (stage_executions_latest(ctx->store, s->pipeline.name, stage, &latest, &found,
 				    err) != 0)
 		return -1;
-	if (found)
-		json_put_obj(out, "latestExecution", stage_execution_view(&latest));
+	if (!found)
+		return 0;
+	json_put_obj(out, "latestExecution", stage_execution_view(&latest));
+	if (latest.manual_retries > 0)
+		json_put_obj(out, "retryStageMetadata", retry_view(&latest));
 	return 0;
 }
 

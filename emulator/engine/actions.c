@@ -354,3 +354,13 @@ int action_fail(struct op_ctx *ctx, struct work *w, const char *code, const char
 		return -1;
 	return stage_advance(ctx, &w->run, &w->stage, err);
 }
+
+int action_abandon(struct op_ctx *ctx, struct run *r, struct action_execution *a,
+		   struct mh_err *err)
+{
+	if (job_end_of(ctx, a->seq, JOB_FAILED, err) != 0 ||
+	    approvals_close(ctx->store, a->seq, false, err) != 0 ||
+	    timers_delete_of(ctx->store, a->seq, err) != 0)
+		return -1;
+	return change_action(ctx, r, a, ACTION_ABANDONED, err);
+}

@@ -17,8 +17,8 @@ int change_execution(struct op_ctx *ctx, struct execution *e, enum execution_sta
 {
 	e->status = to;
 	e->updated_ms = ctx->now_ms;
-	if (summary)
-		set_text(&e->status_summary, summary);
+	if (summary) /* "": none any more */
+		set_text(&e->status_summary, summary[0] ? summary : NULL);
 	return executions_save(ctx->store, e, err);
 }
 

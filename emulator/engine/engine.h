@@ -26,9 +26,22 @@ int engine_start(struct op_ctx *ctx, const struct pipeline *p,
 		 struct json_object *variables, struct json_object *revisions,
 		 const char *token, char ret_id[STR_UUID_SIZE],
 		 struct api_error *err) MH_MUST_CHECK;
-/* After the transition into a stage was enabled. */
-int engine_transition_enabled(struct op_ctx *ctx, const char *pipeline, const char *stage,
-			      struct api_error *err) MH_MUST_CHECK;
+/* Enables (reason NULL) or disables the transition into or out of a stage (semantics E4,
+ * G13); who waits for it goes on. StageNotFoundException. */
+int engine_set_transition(struct op_ctx *ctx, const struct pipeline *p, const char *stage,
+			  bool outbound, const char *reason,
+			  struct api_error *err) MH_MUST_CHECK;
+/* Stops an execution (semantics E7): at once (abandon), or when its running actions have
+ * ended. reason may be NULL. PipelineExecutionNotStoppableException,
+ * DuplicatedStopRequestException. */
+int engine_stop(struct op_ctx *ctx, const struct pipeline *p, const char *id,
+		bool abandon, const char *reason, struct api_error *err) MH_MUST_CHECK;
+/* Runs the failed actions of a stage again, or all of them (semantics E8).
+ * StageNotFoundException, StageNotRetryableException,
+ * NotLatestPipelineExecutionException, ConflictException,
+ * ConcurrentPipelineExecutionsLimitExceededException. */
+int engine_retry(struct op_ctx *ctx, const struct pipeline *p, const char *stage,
+		 const char *id, bool all, struct api_error *err) MH_MUST_CHECK;
 
 /* ---- jobs of workers (semantics C) ----
  *

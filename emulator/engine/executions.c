@@ -151,7 +151,7 @@ static int check_overrides(const struct run *r, struct json_object *overrides,
 
 /* ---- starting ---- */
 
-static int check_room(struct op_ctx *ctx, const struct run *r, struct api_error *err)
+int execution_room(struct op_ctx *ctx, const struct run *r, struct api_error *err)
 {
 	struct mh_err e = MH_ERR_INIT;
 	int64_t open = 0;
@@ -241,7 +241,7 @@ int execution_start(struct op_ctx *ctx, const struct pipeline *p,
 			err, "ValidationException",
 			"Variable '%s' has no default value: a value must be given",
 			missing);
-	if (check_room(ctx, &r, err) != 0)
+	if (execution_room(ctx, &r, err) != 0)
 		return -1;
 	if (begin(ctx, &r, how, missing, &e) != 0)
 		return api_fail_internal(err, &e);

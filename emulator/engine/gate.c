@@ -6,19 +6,37 @@
 #include "emulator/engine/engine.h"
 #include "emulator/engine/internal.h"
 
-static int may_enter(struct op_ctx *ctx, const struct stage_execution *s, bool *ret,
-		     struct mh_err *err)
+/* The way out of the stage before, and the way into this one. */
+static int is_open(struct op_ctx *ctx, const struct run *r,
+		   const struct stage_execution *s, bool *ret, struct mh_err *err)
 {
-	CLEAN(transition) struct transition t = { 0 };
-	bool taken = false;
+	CLEAN(transition) struct transition in = { 0 };
+	bool out = true;
 
-	if (transitions_get(ctx->store, s->pipeline, s->stage, &t, err) != 0)
+	if (transitions_get(ctx->store, s->pipeline, s->stage, &in, err) != 0)
 		return -1;
-	if (t.enabled && s->locked &&
+	if (in.enabled && s->stage_index > 0 &&
+	    transitions_outbound_enabled(
+		    ctx->store, s->pipeline,
+		    json_opt_str(run_stage(r, s->stage_index - 1), "name", ""), &out,
+		    err) != 0)
+		return -1;
+	*ret = in.enabled && out;
+	return 0;
+}
+
+static int may_enter(struct op_ctx *ctx, const struct run *r,
+		     const struct stage_execution *s, bool *ret, struct mh_err *err)
+{
+	bool open, taken = false;
+
+	if (is_open(ctx, r, s, &open, err) != 0)
+		return -1;
+	if (open && s->locked &&
 	    stage_executions_is_locked(ctx->store, s->pipeline, s->stage, &taken, err) !=
 		    0)
 		return -1;
-	*ret = t.enabled && !taken;
+	*ret = open && !taken;
 	return 0;
 }
 
@@ -72,7 +90,7 @@ int gate_arrive(struct op_ctx *ctx, struct run *r, int64_t stage_index,
 	bool enter;
 
 	if (change_stage(ctx, r, &s, STAGE_INBOUND, err) != 0 ||
-	    may_enter(ctx, &s, &enter, err) != 0)
+	    may_enter(ctx, r, &s, &enter, err) != 0)
 		return -1;
 	if (enter)
 		return stage_enter(ctx, r, &s, err);
@@ -81,21 +99,12 @@ int gate_arrive(struct op_ctx *ctx, struct run *r, int64_t stage_index,
 	return 0;
 }
 
-static int enter_waiting(struct op_ctx *ctx, struct stage_execution *s,
-			 struct mh_err *err)
-{
-	CLEAN(run) struct run r = { 0 };
-
-	if (run_load(ctx, s->execution, &r, err) != 0)
-		return -1;
-	return stage_enter(ctx, &r, s, err);
-}
-
 /* The first in line, when it may; *ret_entered says whether there was one. */
 static int let_first_enter(struct op_ctx *ctx, const char *pipeline, const char *stage,
 			   bool locked, bool *ret_entered, struct mh_err *err)
 {
 	CLEAN(stage_execution_list) struct stage_execution_list waiting = { 0 };
+	CLEAN(run) struct run r = { 0 };
 
 	*ret_entered = false;
 	if (stage_executions_inbound(ctx->store, pipeline, stage, locked, &waiting,
@@ -103,9 +112,10 @@ static int let_first_enter(struct op_ctx *ctx, const char *pipeline, const char 
 		return -1;
 	if (waiting.count == 0)
 		return 0;
-	if (may_enter(ctx, &waiting.items[0], ret_entered, err) != 0)
+	if (run_load(ctx, waiting.items[0].execution, &r, err) != 0 ||
+	    may_enter(ctx, &r, &waiting.items[0], ret_entered, err) != 0)
 		return -1;
-	return *ret_entered ? enter_waiting(ctx, &waiting.items[0], err) : 0;
+	return *ret_entered ? stage_enter(ctx, &r, &waiting.items[0], err) : 0;
 }
 
 int gate_open(struct op_ctx *ctx, const char *pipeline, const char *stage,
@@ -122,10 +132,15 @@ int gate_open(struct op_ctx *ctx, const char *pipeline, const char *stage,
 	return 0;
 }
 
-int engine_transition_enabled(struct op_ctx *ctx, const char *pipeline, const char *stage,
-			      struct api_error *err)
+int gate_open_all(struct op_ctx *ctx, const struct pipeline *p, struct mh_err *err)
 {
-	struct mh_err e = MH_ERR_INIT;
+	struct json_object *stages = json_opt_array(p->declaration, "stages");
 
-	return gate_open(ctx, pipeline, stage, &e) == 0 ? 0 : api_fail_internal(err, &e);
+	for (size_t i = 0; stages && i < json_object_array_length(stages); i++) {
+		struct json_object *stage = json_object_array_get_idx(stages, i);
+
+		if (gate_open(ctx, p->name, json_opt_str(stage, "name", ""), err) != 0)
+			return -1;
+	}
+	return 0;
 }

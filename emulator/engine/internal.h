@@ -99,6 +99,10 @@ int execution_start(struct op_ctx *ctx, const struct pipeline *p,
 		    const struct execution_start *how, char ret_id[STR_UUID_SIZE],
 		    struct api_error *err) MH_MUST_CHECK;
 
+/* Whether one more may run: ConcurrentPipelineExecutionsLimitExceededException. */
+int execution_room(struct op_ctx *ctx, const struct run *r,
+		   struct api_error *err) MH_MUST_CHECK;
+
 /* ---- gate.c: in front of a stage (semantics E4) ---- */
 
 int gate_arrive(struct op_ctx *ctx, struct run *r, int64_t stage_index,
@@ -106,6 +110,10 @@ int gate_arrive(struct op_ctx *ctx, struct run *r, int64_t stage_index,
 /* The stage was unlocked, or its transition enabled: whoever may enter now does. */
 int gate_open(struct op_ctx *ctx, const char *pipeline, const char *stage,
 	      struct mh_err *err) MH_MUST_CHECK;
+
+/* For every stage of the declaration. */
+int gate_open_all(struct op_ctx *ctx, const struct pipeline *p,
+		  struct mh_err *err) MH_MUST_CHECK;
 
 /* ---- stages.c ---- */
 
@@ -115,6 +123,17 @@ int stage_enter(struct op_ctx *ctx, struct run *r, struct stage_execution *s,
  * stage, or waits. */
 int stage_advance(struct op_ctx *ctx, struct run *r, struct stage_execution *s,
 		  struct mh_err *err) MH_MUST_CHECK;
+
+struct stage_look {
+	bool running; /* an action is */
+	bool failed; /* the last attempt of one did not succeed */
+};
+int stage_look(struct op_ctx *ctx, const struct run *r, const struct stage_execution *s,
+	       struct stage_look *ret, struct mh_err *err) MH_MUST_CHECK;
+/* The same stage execution goes on: with new attempts of the actions that failed or were
+ * abandoned, or (all) from its first group. */
+int stage_retry(struct op_ctx *ctx, struct run *r, struct stage_execution *s, bool all,
+		struct mh_err *err) MH_MUST_CHECK;
 
 /* ---- values.c: what an action gets to see ---- */
 
@@ -157,6 +176,9 @@ int action_report(struct op_ctx *ctx, struct work *w, const struct action_report
 int action_succeed(struct op_ctx *ctx, struct work *w, struct mh_err *err) MH_MUST_CHECK;
 int action_fail(struct op_ctx *ctx, struct work *w, const char *code, const char *message,
 		struct mh_err *err) MH_MUST_CHECK;
+/* What does its work is not told; the stage is left to the caller (semantics C13). */
+int action_abandon(struct op_ctx *ctx, struct run *r, struct action_execution *a,
+		   struct mh_err *err) MH_MUST_CHECK;
 
 /* ---- jobs.c ---- */
 

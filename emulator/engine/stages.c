@@ -92,6 +92,8 @@ static int leave(struct op_ctx *ctx, struct run *r, struct stage_execution *s,
 		return change_execution(ctx, &r->exec, EXECUTION_FAILED, summary, err);
 	if (status == STAGE_CANCELLED)
 		return change_execution(ctx, &r->exec, EXECUTION_CANCELLED, summary, err);
+	if (status == STAGE_STOPPED)
+		return change_execution(ctx, &r->exec, EXECUTION_STOPPED, summary, err);
 	if (run_stage(r, s->stage_index + 1))
 		return gate_arrive(ctx, r, s->stage_index + 1, err);
 	return change_execution(ctx, &r->exec, EXECUTION_SUCCEEDED, NULL, err);
@@ -123,17 +125,21 @@ static int advance(struct op_ctx *ctx, struct run *r, struct stage_execution *s,
 		   bool *ret_again, struct mh_err *err)
 {
 	CLEAN(action_execution_list) struct action_execution_list list = { 0 };
+	bool stopping = r->exec.status == EXECUTION_STOPPING;
 	struct tally t;
 
 	*ret_again = false;
-	if (action_executions_of_stage(ctx->store, s->seq, &list, err) != 0)
+	if (action_executions_of_stage(ctx->store, s->seq, s->first_action, &list, err) !=
+	    0)
 		return -1;
 	t = take_tally(stage_actions(r, s), &list);
-	if (t.running > 0 && (t.failed || r->exec.cancelling))
+	if (t.running > 0 && (t.failed || r->exec.cancelling || stopping))
 		return 0; /* siblings in flight finish */
 	if (r->exec.cancelling)
 		return end_stage(ctx, r, s, STAGE_CANCELLED, "The pipeline was updated",
 				 err);
+	if (stopping)
+		return end_stage(ctx, r, s, STAGE_STOPPED, NULL, err);
 	if (t.failed)
 		return fail_stage(ctx, r, s, t.failed, err);
 	if (t.group == 0)
@@ -155,6 +161,59 @@ int stage_advance(struct op_ctx *ctx, struct run *r, struct stage_execution *s,
 			return -1;
 	} while (again);
 	return 0;
+}
+
+/* ---- once more (semantics E8) ---- */
+
+/* Starts every action again that has ended otherwise than well. */
+static int restart_failed(struct op_ctx *ctx, struct run *r, struct stage_execution *s,
+			  struct mh_err *err)
+{
+	CLEAN(action_execution_list) struct action_execution_list list = { 0 };
+	struct json_object *actions = stage_actions(r, s);
+
+	if (action_executions_of_stage(ctx->store, s->seq, s->first_action, &list, err) !=
+	    0)
+		return -1;
+	for (size_t i = 0; i < json_object_array_length(actions); i++) {
+		struct json_object *action = json_object_array_get_idx(actions, i);
+		const struct action_execution *a = last_attempt(
+			&list, json_opt_str(action, "name", ""));
+
+		if (a && (a->status == ACTION_FAILED || a->status == ACTION_ABANDONED) &&
+		    action_start(ctx, r, s, action, err) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+int stage_look(struct op_ctx *ctx, const struct run *r, const struct stage_execution *s,
+	       struct stage_look *ret, struct mh_err *err)
+{
+	CLEAN(action_execution_list) struct action_execution_list list = { 0 };
+	struct tally t;
+
+	if (action_executions_of_stage(ctx->store, s->seq, s->first_action, &list, err) !=
+	    0)
+		return -1;
+	t = take_tally(stage_actions(r, s), &list);
+	*ret = (struct stage_look){ .running = t.running > 0, .failed = t.failed };
+	return 0;
+}
+
+int stage_retry(struct op_ctx *ctx, struct run *r, struct stage_execution *s, bool all,
+		struct mh_err *err)
+{
+	if (action_executions_next_seq(ctx->store, &r->exec.first_action, err) != 0)
+		return -1;
+	if (all)
+		s->first_action = r->exec.first_action;
+	s->ended_ms = 0;
+	if (change_execution(ctx, &r->exec, EXECUTION_IN_PROGRESS, "", err) != 0 ||
+	    change_stage(ctx, r, s, STAGE_IN_PROGRESS, err) != 0 ||
+	    (!all && restart_failed(ctx, r, s, err) != 0))
+		return -1;
+	return stage_advance(ctx, r, s, err);
 }
 
 /* A gate that the declaration asks for and this engine does not run; NULL when none. A

@@ -88,7 +88,8 @@ static int drop_transitions(struct op_ctx *ctx, const struct pipeline *p,
 		free(stages[i]);
 	}
 	free(stages);
-	return rc;
+	/* The way out of a stage that is gone barred the way into one that is not. */
+	return rc == 0 && count > 0 ? gate_open_all(ctx, p, err) : rc;
 }
 
 int engine_pipeline_updated(struct op_ctx *ctx, const struct pipeline *old,

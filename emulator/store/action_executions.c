@@ -248,15 +248,27 @@ int action_executions_get(struct store *s, int64_t seq, struct action_execution 
 				  (long long)seq);
 }
 
-int action_executions_of_stage(struct store *s, int64_t stage_execution,
+int action_executions_of_stage(struct store *s, int64_t stage_execution, int64_t from_seq,
 			       struct action_execution_list *ret, struct mh_err *err)
 {
 	CLEAN(stmt) struct stmt q;
 
 	store_query(s, &q,
-		    "SELECT " COLUMNS " WHERE a.stage_execution = ? ORDER BY a.seq", "i",
-		    stage_execution);
+		    "SELECT " COLUMNS
+		    " WHERE a.stage_execution = ? AND a.seq >= ? ORDER BY a.seq",
+		    "ii", stage_execution, from_seq);
 	return read_list(&q, ret, err);
+}
+
+int action_executions_next_seq(struct store *s, int64_t *ret, struct mh_err *err)
+{
+	CLEAN(stmt) struct stmt q;
+
+	store_query(s, &q, "SELECT coalesce(max(seq), 0) + 1 FROM action_executions", "");
+	if (stmt_next(&q, err) < 0)
+		return -1;
+	*ret = stmt_i64(&q, 0);
+	return 0;
 }
 
 int action_executions_succeeded(struct store *s, int64_t execution,

@@ -65,9 +65,12 @@ int action_executions_save(struct store *s, const struct action_execution *a,
 /* NOTFOUND when there is none. */
 int action_executions_get(struct store *s, int64_t seq, struct action_execution *ret,
 			  struct mh_err *err) MH_MUST_CHECK;
-/* All of a stage execution, oldest first. */
-int action_executions_of_stage(struct store *s, int64_t stage_execution,
+/* Those of a stage execution from from_seq on, oldest first. */
+int action_executions_of_stage(struct store *s, int64_t stage_execution, int64_t from_seq,
 			       struct action_execution_list *ret,
+			       struct mh_err *err) MH_MUST_CHECK;
+/* What the next one's seq is going to be. */
+int action_executions_next_seq(struct store *s, int64_t *ret,
 			       struct mh_err *err) MH_MUST_CHECK;
 /* Those of an execution that Succeeded, oldest first. */
 int action_executions_succeeded(struct store *s, int64_t execution,

@@ -14,6 +14,8 @@ const char *const executions_schema =
 	" mode TEXT NOT NULL,"
 	" status TEXT NOT NULL,"
 	" cancelling INTEGER NOT NULL DEFAULT 0,"
+	" stop_abandons INTEGER NOT NULL DEFAULT 0,"
+	" stop_reason TEXT,"
 	" status_summary TEXT,"
 	" trigger_type TEXT NOT NULL,"
 	" trigger_detail TEXT NOT NULL,"
@@ -33,11 +35,12 @@ const char *const executions_schema =
 #define COLUMNS                                                                          \
 	"seq, id, pipeline, version, mode, status, cancelling, status_summary,"          \
 	" trigger_type, trigger_detail, variables, overrides, first_action,"             \
-	" started_ms, updated_ms"
+	" started_ms, updated_ms, stop_abandons, stop_reason"
 
 void execution_done(struct execution *e)
 {
 	free(e->pipeline);
+	free(e->stop_reason);
 	free(e->status_summary);
 	free(e->trigger_type);
 	free(e->trigger_detail);
@@ -69,6 +72,8 @@ static int read_row(struct stmt *q, struct execution *e, struct mh_err *err)
 		.first_action = stmt_i64(q, 12),
 		.started_ms = stmt_i64(q, 13),
 		.updated_ms = stmt_i64(q, 14),
+		.stop_abandons = stmt_i64(q, 15) != 0,
+		.stop_reason = mh_strdup(stmt_text(q, 16)),
 	};
 	row_uuid(q, 1, e->id);
 	if (row_json(q, 10, &e->variables, err) != 0 ||
@@ -179,9 +184,11 @@ int executions_save(struct store *s, const struct execution *e, struct mh_err *e
 {
 	return store_exec(s, NULL, err,
 			  "UPDATE executions SET status = ?, cancelling = ?,"
-			  " status_summary = ?, updated_ms = ? WHERE seq = ?",
-			  "sdsii", execution_status_name(e->status), (int)e->cancelling,
-			  e->status_summary, e->updated_ms, e->seq);
+			  " stop_abandons = ?, stop_reason = ?, status_summary = ?,"
+			  " first_action = ?, updated_ms = ? WHERE seq = ?",
+			  "sddssiii", execution_status_name(e->status),
+			  (int)e->cancelling, (int)e->stop_abandons, e->stop_reason,
+			  e->status_summary, e->first_action, e->updated_ms, e->seq);
 }
 
 int executions_touch(struct store *s, int64_t seq, int64_t now_ms, struct mh_err *err)

@@ -21,6 +21,8 @@ struct execution {
 	enum execution_status status;
 	bool cancelling; /* Cancelled once its running actions have ended (semantics E5)
 			  */
+	bool stop_abandons; /* while Stopping: running actions are not waited for */
+	char *stop_reason; /* of who stopped it; may be NULL */
 	char *status_summary; /* may be NULL */
 	char *trigger_type, *trigger_detail;
 	struct json_object *variables; /* resolved pipeline variables, name to value */
@@ -59,7 +61,8 @@ int executions_find_token(struct store *s, const char *pipeline, const char *tok
 			  int64_t since_ms, char ret_id[STR_UUID_SIZE],
 			  char **ret_arguments, bool *ret_found,
 			  struct mh_err *err) MH_MUST_CHECK;
-/* Writes status, cancelling, status_summary, updated_ms. */
+/* Writes status, cancelling, stop_abandons, stop_reason, status_summary, first_action,
+ * updated_ms. */
 int executions_save(struct store *s, const struct execution *e,
 		    struct mh_err *err) MH_MUST_CHECK;
 int executions_touch(struct store *s, int64_t seq, int64_t now_ms,

@@ -29,11 +29,25 @@ const char *const *const store_schemas[] = {
 	&approvals_schema,
 	&timers_schema,
 	&transitions_schema,
+	&transitions_outbound_schema,
 	NULL,
 };
 
+/* Each stays as it was written: it speaks of the tables as they were then. */
+static const char *const to_2 =
+	"CREATE TABLE integrations (type TEXT PRIMARY KEY, declaration TEXT NOT NULL)"
+	" WITHOUT ROWID;";
+static const char *const to_3 =
+	"ALTER TABLE executions ADD COLUMN stop_abandons INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE executions ADD COLUMN stop_reason TEXT;"
+	"ALTER TABLE stage_executions ADD COLUMN first_action INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE stage_executions ADD COLUMN manual_retries INTEGER NOT NULL DEFAULT 0;"
+	"CREATE TABLE outbound_transitions (pipeline TEXT NOT NULL, stage TEXT NOT NULL,"
+	" PRIMARY KEY (pipeline, stage)) WITHOUT ROWID;";
+
 const char *const *const store_migrations[] = {
-	&integrations_schema, /* 1 to 2 */
+	&to_2,
+	&to_3,
 	NULL,
 };
 /* clang-format on */

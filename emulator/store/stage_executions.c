@@ -14,7 +14,9 @@ const char *const stage_executions_schema =
 	" status TEXT NOT NULL,"
 	" arrived_ms INTEGER NOT NULL,"
 	" entered_ms INTEGER NOT NULL DEFAULT 0,"
-	" ended_ms INTEGER NOT NULL DEFAULT 0);"
+	" ended_ms INTEGER NOT NULL DEFAULT 0,"
+	" first_action INTEGER NOT NULL DEFAULT 0,"
+	" manual_retries INTEGER NOT NULL DEFAULT 0);"
 	"CREATE INDEX stage_executions_by_execution ON stage_executions (execution, "
 	"stage);"
 	"CREATE INDEX stage_executions_by_stage ON stage_executions (pipeline, stage, "
@@ -28,7 +30,7 @@ const char *const stage_executions_schema =
 #define COLUMNS                                                                          \
 	"s.seq, s.execution, e.id, s.pipeline, s.stage, s.stage_index, s.locked, "       \
 	"s.status,"                                                                      \
-	" s.arrived_ms, s.entered_ms, s.ended_ms"                                        \
+	" s.arrived_ms, s.entered_ms, s.ended_ms, s.first_action, s.manual_retries"      \
 	" FROM stage_executions s JOIN executions e ON e.seq = s.execution"
 
 void stage_execution_done(struct stage_execution *s)
@@ -59,6 +61,8 @@ static void read_row(struct stmt *q, struct stage_execution *row)
 		.arrived_ms = stmt_i64(q, 8),
 		.entered_ms = stmt_i64(q, 9),
 		.ended_ms = stmt_i64(q, 10),
+		.first_action = stmt_i64(q, 11),
+		.manual_retries = stmt_i64(q, 12),
 	};
 	row_uuid(q, 2, row->execution_id);
 }
@@ -97,10 +101,10 @@ int stage_executions_save(struct store *s, const struct stage_execution *row,
 {
 	return store_exec(
 		s, NULL, err,
-		"UPDATE stage_executions SET status = ?, entered_ms = ?, ended_ms = ?"
-		" WHERE seq = ?",
-		"siii", stage_status_name(row->status), row->entered_ms, row->ended_ms,
-		row->seq);
+		"UPDATE stage_executions SET status = ?, entered_ms = ?, ended_ms = ?,"
+		" first_action = ?, manual_retries = ? WHERE seq = ?",
+		"siiiii", stage_status_name(row->status), row->entered_ms, row->ended_ms,
+		row->first_action, row->manual_retries, row->seq);
 }
 
 int stage_executions_delete(struct store *s, int64_t seq, struct mh_err *err)
@@ -174,6 +178,18 @@ int stage_executions_open_of(struct store *s, int64_t execution,
 		    "SELECT " COLUMNS " WHERE s.execution = ?"
 		    " AND s.status IN ('Inbound', 'InProgress', 'Stopping')",
 		    "i", execution);
+	return read_one(&q, ret, ret_found, err);
+}
+
+int stage_executions_of(struct store *s, int64_t execution, const char *stage,
+			struct stage_execution *ret, bool *ret_found, struct mh_err *err)
+{
+	CLEAN(stmt) struct stmt q;
+
+	store_query(s, &q,
+		    "SELECT " COLUMNS " WHERE s.execution = ? AND s.stage = ?"
+		    " AND s.status <> 'Inbound' ORDER BY s.seq DESC LIMIT 1",
+		    "is", execution, stage);
 	return read_one(&q, ret, ret_found, err);
 }
 

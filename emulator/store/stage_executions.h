@@ -21,6 +21,9 @@ struct stage_execution {
 	bool locked; /* takes part in locking: not PARALLEL */
 	enum stage_status status;
 	int64_t arrived_ms, entered_ms, ended_ms; /* 0: not yet */
+	int64_t first_action; /* seq: action executions before it count no more (a retry
+				 of all actions) */
+	int64_t manual_retries;
 };
 void stage_execution_done(struct stage_execution *s);
 static inline void clean_stage_execution(struct stage_execution *s)
@@ -41,7 +44,7 @@ static inline void clean_stage_execution_list(struct stage_execution_list *list)
 /* Sets row->seq. */
 int stage_executions_insert(struct store *s, struct stage_execution *row,
 			    struct mh_err *err) MH_MUST_CHECK;
-/* Writes status, entered_ms, ended_ms. */
+/* Writes status, entered_ms, ended_ms, first_action, manual_retries. */
 int stage_executions_save(struct store *s, const struct stage_execution *row,
 			  struct mh_err *err) MH_MUST_CHECK;
 int stage_executions_delete(struct store *s, int64_t seq,
@@ -60,6 +63,10 @@ int stage_executions_inbound(struct store *s, const char *pipeline, const char *
 int stage_executions_open_of(struct store *s, int64_t execution,
 			     struct stage_execution *ret, bool *ret_found,
 			     struct mh_err *err) MH_MUST_CHECK;
+/* The last time that an execution entered the stage. */
+int stage_executions_of(struct store *s, int64_t execution, const char *stage,
+			struct stage_execution *ret, bool *ret_found,
+			struct mh_err *err) MH_MUST_CHECK;
 /* The last one of the locked modes that entered the stage. */
 int stage_executions_latest(struct store *s, const char *pipeline, const char *stage,
 			    struct stage_execution *ret, bool *ret_found,

@@ -11,6 +11,12 @@ const char *const transitions_schema = "CREATE TABLE transitions ("
 				       " changed_by TEXT,"
 				       " changed_ms INTEGER NOT NULL,"
 				       " PRIMARY KEY (pipeline, stage)) WITHOUT ROWID;";
+/* A row: disabled. */
+const char *const transitions_outbound_schema =
+	"CREATE TABLE outbound_transitions ("
+	" pipeline TEXT NOT NULL,"
+	" stage TEXT NOT NULL,"
+	" PRIMARY KEY (pipeline, stage)) WITHOUT ROWID;";
 
 void transition_done(struct transition *t)
 {
@@ -54,6 +60,36 @@ int transitions_set(struct store *s, const char *pipeline, const char *stage,
 		t->changed_ms);
 }
 
+int transitions_outbound_enabled(struct store *s, const char *pipeline, const char *stage,
+				 bool *ret, struct mh_err *err)
+{
+	CLEAN(stmt) struct stmt q;
+	int rc;
+
+	store_query(s, &q,
+		    "SELECT 1 FROM outbound_transitions WHERE pipeline = ? AND stage = ?",
+		    "ss", pipeline, stage);
+	rc = stmt_next(&q, err);
+	if (rc < 0)
+		return -1;
+	*ret = rc == 0;
+	return 0;
+}
+
+int transitions_set_outbound(struct store *s, const char *pipeline, const char *stage,
+			     bool enabled, struct mh_err *err)
+{
+	if (enabled)
+		return store_exec(s, NULL, err,
+				  "DELETE FROM outbound_transitions"
+				  " WHERE pipeline = ? AND stage = ?",
+				  "ss", pipeline, stage);
+	return store_exec(s, NULL, err,
+			  "INSERT OR IGNORE INTO outbound_transitions (pipeline, stage)"
+			  " VALUES (?, ?)",
+			  "ss", pipeline, stage);
+}
+
 int transitions_stages(struct store *s, const char *pipeline, char ***ret,
 		       size_t *ret_count, struct mh_err *err)
 {
@@ -63,8 +99,10 @@ int transitions_stages(struct store *s, const char *pipeline, char ***ret,
 	int rc;
 
 	store_query(s, &q,
-		    "SELECT stage FROM transitions WHERE pipeline = ? ORDER BY stage",
-		    "s", pipeline);
+		    "SELECT stage FROM transitions WHERE pipeline = ?"
+		    " UNION SELECT stage FROM outbound_transitions WHERE pipeline = ?"
+		    " ORDER BY stage",
+		    "ss", pipeline, pipeline);
 	while ((rc = stmt_next(&q, err)) == 1) {
 		list = row_room(list, count, sizeof(*list));
 		list[count++] = mh_strdup(stmt_text(&q, 0));
@@ -83,6 +121,8 @@ int transitions_stages(struct store *s, const char *pipeline, char ***ret,
 int transitions_delete(struct store *s, const char *pipeline, const char *stage,
 		       struct mh_err *err)
 {
+	if (transitions_set_outbound(s, pipeline, stage, true, err) != 0)
+		return -1;
 	return store_exec(s, NULL, err,
 			  "DELETE FROM transitions WHERE pipeline = ? AND stage = ?",
 			  "ss", pipeline, stage);
@@ -90,6 +130,10 @@ int transitions_delete(struct store *s, const char *pipeline, const char *stage,
 
 int transitions_delete_pipeline(struct store *s, const char *pipeline, struct mh_err *err)
 {
+	if (store_exec(s, NULL, err,
+		       "DELETE FROM outbound_transitions WHERE pipeline = ?", "s",
+		       pipeline) != 0)
+		return -1;
 	return store_exec(s, NULL, err, "DELETE FROM transitions WHERE pipeline = ?", "s",
 			  pipeline);
 }

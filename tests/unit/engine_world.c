@@ -350,19 +350,9 @@ const char *inbound_id(struct world *w, const char *pipeline, const char *stage,
 void set_transition(struct world *w, const char *pipeline, const char *stage,
 		    bool enabled)
 {
-	struct transition t = { .enabled = enabled, .changed_ms = w->now_ms };
-	struct op_ctx ctx = make_ctx(w);
-	struct mh_err err = MH_ERR_INIT;
-
-	t.reason = enabled ? NULL : mh_strdup("freeze");
-	t.changed_by = mh_strdup(ctx.caller_arn);
-	assert_ok(store_begin(w->store, &err), &err);
-	assert_ok(transitions_set(w->store, pipeline, stage, &t, &err), &err);
-	if (enabled && engine_transition_enabled(&ctx, pipeline, stage, &w->error) != 0)
-		fail_msg("%s", w->error.message);
-	assert_ok(store_commit(w->store, &err), &err);
-	transition_done(&t);
-	check_invariants(w);
+	call(w, enabled ? "EnableStageTransition" : "DisableStageTransition",
+	     "{'pipelineName':'%s','stageName':'%s','transitionType':'Inbound'%s}",
+	     pipeline, stage, enabled ? "" : ",'reason':'freeze'");
 }
 
 /* ---- workers ---- */
@@ -480,7 +470,10 @@ static const struct {
 	  "EXISTS"
 	  " (SELECT 1 FROM transitions t WHERE t.pipeline = s.pipeline AND t.stage = "
 	  "s.stage"
-	  " AND NOT t.enabled) AND (NOT s.locked OR NOT EXISTS (SELECT 1 FROM "
+	  " AND NOT t.enabled) AND NOT EXISTS (SELECT 1 FROM outbound_transitions o JOIN"
+	  " stage_executions b ON b.execution = s.execution AND b.stage_index ="
+	  " s.stage_index - 1 AND b.stage = o.stage WHERE o.pipeline = s.pipeline)"
+	  " AND (NOT s.locked OR NOT EXISTS (SELECT 1 FROM "
 	  "stage_executions"
 	  " i WHERE i.pipeline = s.pipeline AND i.stage = s.stage AND i.locked AND "
 	  "i.status IN"
@@ -516,7 +509,9 @@ static const struct {
 	{ "a stage that Succeeded with an action that did not",
 	  "SELECT count(*) FROM action_executions a JOIN stage_executions s ON"
 	  " s.seq = a.stage_execution WHERE s.status = 'Succeeded' AND a.status <> "
-	  "'Succeeded'" },
+	  "'Succeeded' AND NOT EXISTS (SELECT 1 FROM action_executions b WHERE"
+	  " b.stage_execution = a.stage_execution AND b.action = a.action AND"
+	  " b.seq > a.seq)" },
 };
 
 void check_invariants(struct world *w)

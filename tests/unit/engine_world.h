@@ -83,7 +83,7 @@ const char *action_state(struct world *w, const char *pipeline, const char *stag
 size_t inbound_count(struct world *w, const char *pipeline, const char *stage);
 const char *inbound_id(struct world *w, const char *pipeline, const char *stage,
 		       size_t i);
-/* Opens or shuts the way into a stage, as later operations will. */
+/* Opens or shuts the way into a stage. */
 void set_transition(struct world *w, const char *pipeline, const char *stage,
 		    bool enabled);
 

@@ -256,7 +256,56 @@ static void step_transition(struct play *p)
 {
 	CLEAN(free) char *name = pick_name(p);
 
-	set_transition(p->w, name, stage_names[dice(p, 4)], dice(p, 6) > 0);
+	bool enable = dice(p, 6) > 0;
+
+	may_call(p, enable ? "EnableStageTransition" : "DisableStageTransition",
+		 mh_format(
+			 "{'pipelineName':'%s','stageName':'%s','transitionType':'%s'%s}",
+			 name, stage_names[dice(p, 4)],
+			 dice(p, 3) ? "Inbound" : "Outbound",
+			 enable ? "" : ",'reason':'r'"));
+}
+
+/* Of any execution, the newest most likely; NULL when there is none. */
+static char *pick_execution(struct play *p, char **ret_pipeline)
+{
+	CLEAN(stmt) struct stmt q;
+	struct mh_err err = MH_ERR_INIT;
+	int64_t skip = dice(p, 4) ? dice(p, 3) : dice(p, 20);
+
+	store_query(p->w->store, &q,
+		    "SELECT pipeline, id FROM executions ORDER BY seq DESC LIMIT 1"
+		    " OFFSET ?",
+		    "i", skip);
+	if (stmt_next(&q, &err) != 1)
+		return NULL;
+	*ret_pipeline = mh_strdup(stmt_text(&q, 0));
+	return mh_strdup(stmt_text(&q, 1));
+}
+
+static void step_stop(struct play *p)
+{
+	CLEAN(free) char *pipeline = NULL;
+	CLEAN(free) char *id = pick_execution(p, &pipeline);
+
+	if (id)
+		may_call(p, "StopPipelineExecution",
+			 mh_format("{'pipelineName':'%s','pipelineExecutionId':'%s',"
+				   "'abandon':%s}",
+				   pipeline, id, dice(p, 2) ? "true" : "false"));
+}
+
+static void step_retry(struct play *p)
+{
+	CLEAN(free) char *pipeline = NULL;
+	CLEAN(free) char *id = pick_execution(p, &pipeline);
+
+	if (id)
+		may_call(p, "RetryStageExecution",
+			 mh_format("{'pipelineName':'%s','pipelineExecutionId':'%s',"
+				   "'stageName':'%s','retryMode':'%s'}",
+				   pipeline, id, stage_names[dice(p, 4)],
+				   dice(p, 2) ? "ALL_ACTIONS" : "FAILED_ACTIONS"));
 }
 
 static void step_time(struct play *p)
@@ -300,6 +349,10 @@ static void step(struct play *p)
 		step_approve(p);
 	else if (n < 930)
 		step_transition(p);
+	else if (n < 935)
+		step_stop(p);
+	else if (n < 950)
+		step_retry(p);
 	else if (n < 990)
 		step_time(p);
 	else

@@ -81,6 +81,11 @@ static void store_reopens_what_it_made(void **state)
 /* Takes away what the migrations bring: format 1. */
 static void make_first_format(struct store *s)
 {
+	run(s, "DROP TABLE outbound_transitions");
+	run(s, "ALTER TABLE stage_executions DROP COLUMN manual_retries");
+	run(s, "ALTER TABLE stage_executions DROP COLUMN first_action");
+	run(s, "ALTER TABLE executions DROP COLUMN stop_reason");
+	run(s, "ALTER TABLE executions DROP COLUMN stop_abandons");
 	run(s, "DROP TABLE integrations");
 	run(s, "PRAGMA user_version = 1");
 }
@@ -101,6 +106,8 @@ static void store_of_an_older_format_is_brought_up_to_date(void **state)
 		assert_int_equal(number(s, "PRAGMA user_version"), STORE_SCHEMA_VERSION);
 		assert_int_equal(number(s, "SELECT x FROM kept"), 7);
 		assert_int_equal(number(s, "SELECT count(*) FROM integrations"), 0);
+		assert_int_equal(number(s, "SELECT count(stop_reason) FROM executions"),
+				 0);
 		store_close(s);
 	}
 }
