@@ -2,6 +2,7 @@
 #include <signal.h>
 
 #include "agent/agent_impl.h"
+#include "agent/zygote.h"
 #include "lib/base/log.h"
 #include "lib/base/macros.h"
 
@@ -91,6 +92,9 @@ static void on_signal(uv_signal_t *handle, int number)
 			  "start anew, running jobs go on",
 			  LOG_END);
 		return;
+	case SIGCHLD:
+		zygote_reap(a->zygote);
+		return;
 	case SIGUSR1:
 		agent_log_dump(a);
 		return;
@@ -105,9 +109,8 @@ static void on_signal(uv_signal_t *handle, int number)
 
 int agent_start_signals(struct agent *a, struct mh_err *err)
 {
-	static const int numbers[] = {
-		SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2
-	};
+	static const int numbers[] = { SIGTERM, SIGINT,  SIGQUIT, SIGHUP,
+				       SIGUSR1, SIGUSR2, SIGCHLD };
 
 	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
 		uv_signal_t *handle = &a->signals[a->signal_count];

@@ -161,24 +161,6 @@ static int listen_socket(int dir_fd, int *ret_fd, struct mh_err *err)
 /* --- the process -----------------------------------------------------------------------
  */
 
-/* We started it, so we reap it; nobody else does, so the pid is still its. */
-static void reap(const struct shim *s)
-{
-	siginfo_t info = { 0 };
-
-	if (!s->is_child)
-		return;
-	if (waitid(P_PID, (id_t)s->pid, &info, WEXITED | WNOHANG) != 0 ||
-	    info.si_pid == 0)
-		return;
-	if (info.si_code != CLD_EXITED || info.si_status != 0)
-		log_event(
-			LOG_LEVEL_WARN, "shim.died", "a job's shim did not end by itself",
-			LOG_I("pid", s->pid),
-			LOG_S("how", info.si_code == CLD_EXITED ? "exit code" : "signal"),
-			LOG_I("status", info.si_status), LOG_END);
-}
-
 static void process_ended(uv_poll_t *watch, int status, int events)
 {
 	struct shim *s = watch->data;
@@ -190,7 +172,6 @@ static void process_ended(uv_poll_t *watch, int status, int events)
 		;
 	unwatch(&s->socket_watched, &s->socket_watch);
 	unwatch(&s->pid_watched, &s->pid_watch);
-	reap(s);
 	s->events.ended(s->events.ctx);
 }
 

@@ -22,6 +22,8 @@ struct zygote {
 	char *program;
 	int fd; /* the socket it is asked on; -1: none runs */
 	pid_t pid;
+	pid_t *shims; /* not reaped yet, owned */
+	size_t shim_count, shim_cap;
 };
 
 /* --- starting a program ---------------------------------------------------------- */
@@ -167,8 +169,50 @@ void zygote_free(struct zygote *z)
 	if (!z)
 		return;
 	end_zygote(z);
+	free(z->shims);
 	free(z->program);
 	free(z);
+}
+
+/* --- the ends of shims ------------------------------------------------------------ */
+
+static void remember(struct zygote *z, pid_t pid)
+{
+	if (z->shim_count == z->shim_cap) {
+		z->shim_cap = z->shim_cap ? 2 * z->shim_cap : 16;
+		z->shims = mh_realloc(z->shims, z->shim_cap * sizeof(*z->shims));
+	}
+	z->shims[z->shim_count++] = pid;
+}
+
+/* True when it is ours to wait for no longer. */
+static bool reap_one(pid_t pid)
+{
+	siginfo_t info = { .si_pid = 0 };
+
+	if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG) != 0)
+		return errno == ECHILD;
+	if (info.si_pid == 0)
+		return false;
+	if (info.si_code != CLD_EXITED || info.si_status != 0)
+		log_event(
+			LOG_LEVEL_WARN, "shim.died", "a job's shim did not end by itself",
+			LOG_I("pid", pid),
+			LOG_S("how", info.si_code == CLD_EXITED ? "exit code" : "signal"),
+			LOG_I("status", info.si_status), LOG_END);
+	return true;
+}
+
+void zygote_reap(struct zygote *z)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; z && i < z->shim_count; i++) {
+		if (!reap_one(z->shims[i]))
+			z->shims[kept++] = z->shims[i];
+	}
+	if (z)
+		z->shim_count = kept;
 }
 
 static int start_zygote(struct zygote *z, struct mh_err *err)
@@ -244,10 +288,15 @@ int zygote_spawn(struct zygote *z, const int *fds, pid_t *ret, struct mh_err *er
 {
 	struct mh_err why = MH_ERR_INIT;
 
-	if (ask(z, fds, ret, &why) == 0)
+	if (ask(z, fds, ret, &why) == 0) {
+		remember(z, *ret);
 		return 0;
+	}
 	log_event(LOG_LEVEL_WARN, "shim.no_zygote", "a job is started the slower way",
 		  LOG_ERR(&why), LOG_END);
 	end_zygote(z);
-	return spawn_directly(z, fds, ret, err);
+	if (spawn_directly(z, fds, ret, err) != 0)
+		return -1;
+	remember(z, *ret);
+	return 0;
 }

@@ -5,6 +5,7 @@
  *
  *	z = zygote_new("/usr/libexec/millhand/millhand-job");
  *	zygote_spawn(z, (const int[ZYGOTE_FDS]){ spec, directory, socket }, &pid, &err);
+ *	zygote_reap(z);                      at each SIGCHLD
  *	zygote_free(z);                      shims live on
  *
  * Either way the shim is a child of the agent, in a session of its own, with signals
@@ -24,6 +25,10 @@ struct zygote;
 
 struct zygote *zygote_new(const char *job_program) MH_MUST_CHECK;
 void zygote_free(struct zygote *z);
+
+/* Takes note of the shims that have ended. A SIGCHLD alone says when that can be done:
+ * one that is traced shows its end on a pidfd long before it may be reaped. */
+void zygote_reap(struct zygote *z);
 
 /* fds are borrowed, and closed in no case. */
 int zygote_spawn(struct zygote *z, const int *fds, pid_t *ret,

@@ -1,13 +1,15 @@
 #!/usr/bin/python3
 """kill -9 of the agent in each state of a job: nothing lost, nothing run twice, nothing reported twice."""
+import ctypes
 import os
+import re
 import signal
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from mh.programs import Place, wait_for  # noqa: E402
 from mh.stub import Stub  # noqa: E402
-from mh.tap import check, equal, run, story  # noqa: E402
+from mh.tap import check, equal, run, skip, story  # noqa: E402
 from mh.worker import FAST, Marks, action, failed_as, finished, kill_shims, zip_of  # noqa: E402
 
 
@@ -126,6 +128,23 @@ def a_shim_killed_alone_is_noticed_and_reported():
         check(kill_shims(agent) >= 1, "a shim was there to kill")
         failed_as(c.job, "SystemUnavailable")
         check(agent.alive(), "the agent lives")
+
+
+@story
+def a_shim_that_somebody_traces_is_reaped_as_soon_as_it_may_be():
+    seize, libc = 0x4206, ctypes.CDLL(None, use_errno=True)
+    with Crash("{mark}; read line < {gate}") as c:
+        agent = c.agent("agent")
+        c.marks.wait()
+        pid = int(re.search(r"job\.started .* pid=(\d+)", agent.text()).group(1))
+        if libc.ptrace(seize, pid, None, None) != 0:
+            skip(f"no tracing here: {os.strerror(ctypes.get_errno())}")
+        check(kill_shims(agent) == 1, "a shim was there to kill")
+        failed_as(c.job, "SystemUnavailable")
+        check(os.path.exists(f"/proc/{pid}"), "its tracer has not let it go")
+        equal(os.waitpid(pid, 0)[0], pid)
+        wait_for(lambda: not os.path.exists(f"/proc/{pid}"), what="it to be reaped")
+        wait_for(lambda: "shim.died" in agent.text(), what="the agent to say so")
 
 
 @story
