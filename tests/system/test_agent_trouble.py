@@ -121,7 +121,7 @@ def a_start_on_a_full_disk_says_so():
                   f"exec {AGENT} -c {s.conf}")
         agent = Program(s.place, "full", ["unshare", "-m", "sh", "-c", script])
         s.place.programs.append(agent)
-        if agent.wait() == 99:
+        if agent.wait(60) == 99:
             skip(f"no mount namespace here: {agent.text()}")
         check(agent.wait() != 0 and "disk is full" in agent.text(), agent.text())
 

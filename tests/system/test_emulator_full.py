@@ -122,7 +122,7 @@ def a_start_on_a_full_disk_says_so():
                       f"exec {EMULATOR} --listen 127.0.0.1:0 --data-dir {data}")
             program = Program(place, f"on-{data}", ["unshare", "-m", "sh", "-c", script])
             place.programs.append(program)
-            if program.wait() == 99:
+            if program.wait(60) == 99:
                 skip(f"no mount namespace here: {program.text()}")
             equal(program.wait(), 1, "exit code")
             check("disk is full" in program.text() or "No space left" in program.text(), program.text())
