@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include "lib/base/fault.h"
 #include "lib/base/fsio.h"
 #include "lib/base/log.h"
 #include "lib/base/macros.h"
@@ -102,7 +103,8 @@ int jobdirs_open(const char *state_dir, const char *work_dir, struct loop *loop,
 	    fs_open_dir(AT_FDCWD, work_dir, &work_fd, err) != 0 ||
 	    fs_open_dir(AT_FDCWD, state_dir, &state_fd, err) != 0 ||
 	    claim_work(state_dir, work_dir, work_fd, err) != 0 ||
-	    let_pass(state_fd, err) != 0 || let_pass(work_fd, err) != 0)
+	    let_pass(state_fd, err) != 0 || let_pass(work_fd, err) != 0 ||
+	    fs_sync_fd(state_fd, "state_dir", err) != 0) /* the name of jobs/ */
 		return -1;
 	dirs = mh_alloc(sizeof(*dirs));
 	*dirs = (struct jobdirs){ .loop = loop,
@@ -279,6 +281,7 @@ static void removed(uv_work_t *work, int status)
 	struct removal *r = work->data;
 
 	(void)status; /* nothing is ever cancelled */
+	FAULT_POINT("clean.after");
 	r->dirs->removing--;
 	if (r->failed)
 		log_event(LOG_LEVEL_WARN, "job.not_removed",

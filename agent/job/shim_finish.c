@@ -88,6 +88,16 @@ static int sync_outputs(const struct shim *s, struct mh_err *err)
 	return fs_sync_fd(dir_fd, "store", err);
 }
 
+/* Neither must the job directory's own name, which the agent made without a sync. */
+static int sync_name(const struct shim *s, struct mh_err *err)
+{
+	CLEAN(fd) int jobs_fd = -1;
+
+	if (fs_open_dir(s->jobdir_fd, "..", &jobs_fd, err) != 0)
+		return -1;
+	return fs_sync_fd(jobs_fd, "jobs", err);
+}
+
 static int write_result(struct shim *s, struct mh_err *err)
 {
 	CLEAN(free) char *tail = logpipe_tail(&s->log);
@@ -99,7 +109,7 @@ static int write_result(struct shim *s, struct mh_err *err)
 	if (s->agents.count)
 		return fs_write_atomic_at(s->jobdir_fd, "result.json", text, strlen(text),
 					  0600, err);
-	if (sync_outputs(s, err) != 0)
+	if (sync_outputs(s, err) != 0 || sync_name(s, err) != 0)
 		return -1;
 	return fs_write_durable_at(s->jobdir_fd, "result.json", text, strlen(text), 0600,
 				   err);

@@ -35,6 +35,16 @@ static void path_of(const char *id, char out[PATH_SIZE])
 		       id); /* fits: both lengths are fixed */
 }
 
+/* The name of objects/ must be as durable as what will lie in it. */
+static int sync_name(const char *data_dir, struct mh_err *err)
+{
+	CLEAN(fd) int fd = -1;
+
+	if (fs_open_dir(AT_FDCWD, data_dir, &fd, err) != 0)
+		return -1;
+	return fs_sync_fd(fd, "the data directory", err);
+}
+
 int blobs_open(const char *data_dir, struct blobs *ret, struct mh_err *err)
 {
 	CLEAN(free) char *root = mh_format("%s/objects", data_dir);
@@ -44,7 +54,8 @@ int blobs_open(const char *data_dir, struct blobs *ret, struct mh_err *err)
 	if (fs_mkdir_p(tmp, 0700, err) != 0 ||
 	    fs_open_dir(AT_FDCWD, root, &s.root_fd, err) != 0)
 		return -1;
-	if (fs_open_dir(AT_FDCWD, tmp, &s.tmp_fd, err) != 0) {
+	if (fs_open_dir(AT_FDCWD, tmp, &s.tmp_fd, err) != 0 ||
+	    sync_name(data_dir, err) != 0) {
 		blobs_close(&s);
 		return -1;
 	}
@@ -71,6 +82,7 @@ int blob_create(const struct blobs *s, struct blob *ret, struct mh_err *err)
 	if (b.fd < 0)
 		return mh_err_sys(err, "cannot make a file in objects/tmp");
 	*ret = b;
+	FAULT_POINT("s3.blob.created");
 	return 0;
 }
 
@@ -197,6 +209,7 @@ int blob_keep(const struct blobs *s, struct blob *b, struct mh_err *err)
 	if (fs_sync_fd(b->fd, "an object's file", err) != 0 ||
 	    make_shard(s, b->id, &shard_fd, err) != 0)
 		return -1;
+	FAULT_POINT("s3.blob.synced");
 	if (renameat(s->tmp_fd, b->id, shard_fd, b->id) != 0)
 		return mh_err_sys(err, "cannot put an object's file in its place");
 	b->kept = true;
@@ -241,8 +254,10 @@ void blob_remove(const struct blobs *s, const char *id)
 	if (id == NULL)
 		return;
 	path_of(id, path);
+	FAULT_POINT("s3.blob.remove");
 	(void)unlinkat(s->root_fd, path,
 		       0); /* left behind, it goes with the next sweep */
+	FAULT_POINT("s3.blob.removed");
 }
 
 struct sweep {
