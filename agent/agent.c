@@ -487,8 +487,10 @@ static int open_all(struct agent *a, struct mh_err *err)
 	if (describe_all(s, a->plugins, err) != 0)
 		return -1;
 	if (clock_boot_id(a->boot_id, err) != 0 ||
-	    ledger_open(s->state_dir, &a->ledger, err) != 0 ||
-	    loop_new(&a->loop, err) != 0 || open_network(a, err) != 0 ||
+	    ledger_open(s->state_dir, &a->ledger, err) != 0)
+		return -1;
+	FAULT_POINT("start.ledger_opened");
+	if (loop_new(&a->loop, err) != 0 || open_network(a, err) != 0 ||
 	    jobdirs_open(s->state_dir, s->work_dir, a->loop, &a->dirs, err) != 0 ||
 	    jobdirs_highest(a->dirs, &highest, err) != 0)
 		return -1;
@@ -498,6 +500,7 @@ static int open_all(struct agent *a, struct mh_err *err)
 	loop_set_after(a->loop, agent_turn, a);
 	if (agent_start_signals(a, err) != 0 || agent_recover(a, err) != 0)
 		return -1;
+	FAULT_POINT("start.recovered");
 	return agent_sweep(a, err);
 }
 

@@ -1,6 +1,7 @@
 /* What is left of jobs: descriptors at once, directories by the rule that a
  * success leaves nothing and the last failures stay for people to look at. */
 #include "agent/agent_impl.h"
+#include "lib/base/fault.h"
 #include "lib/base/log.h"
 #include "lib/base/macros.h"
 
@@ -50,6 +51,7 @@ void agent_clean(struct agent *a, struct job *job)
 		drop_oldest_failure(a);
 		return;
 	}
+	FAULT_POINT("clean.before");
 	jobdir_remove(a->dirs, rec->n);
 }
 

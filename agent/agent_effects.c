@@ -4,6 +4,7 @@
 
 #include "agent/agent_impl.h"
 #include "agent/spec.h"
+#include "lib/base/fault.h"
 #include "lib/base/json.h"
 #include "lib/base/log.h"
 #include "lib/base/macros.h"
@@ -196,12 +197,14 @@ void agent_prepare(struct agent *a, struct job *job)
 		(void)close(run->dir_fd); /* of an earlier run */
 	run->dir_fd = -1;
 	run->has_dirs = true;
+	FAULT_POINT(\"dirs.make\");
 	if (jobdir_make(a->dirs, job->rec.n, run->data->input_count > 0, &run->dir_fd,
 			&err) != 0) {
 		(void)mh_err_wrap(&err, "the agent could not make the job's directories");
 		agent_fail_job(a, job, FAIL_SYSTEM, err.text);
 		return;
 	}
+	FAULT_POINT("dirs.made");
 	agent_simple_event(a, job, JOB_EV_PREPARED);
 	/* Nothing to fetch: it starts with one commit, not two. */
 	if (job->rec.state == JOB_FETCHING && run->data->input_count == 0) {

@@ -4,6 +4,7 @@
 #include "agent/agent_impl.h"
 #include "agent/recover.h"
 #include "agent/spec.h"
+#include "lib/base/fault.h"
 #include "lib/base/fsio.h"
 #include "lib/base/json.h"
 #include "lib/base/log.h"
@@ -49,10 +50,12 @@ void agent_ask_shim_to_stop(struct job *job)
 
 	json_put_str(doc, "m", "cancel");
 	json_put_str(doc, "reason", job->cancel_reason);
+	FAULT_POINT("cancel.send");
 	if (!job->run->shim || !shim_send(job->run->shim, doc))
 		log_event(LOG_LEVEL_WARN, "job.not_cancelled",
 			  "the job's shim could not be told to cancel",
 			  LOG_I("n", job->rec.n), LOG_END);
+	FAULT_POINT("cancel.sent");
 }
 
 /* --- results
@@ -92,6 +95,7 @@ void agent_read_result(struct agent *a, struct job *job)
 		agent_simple_event(a, job, JOB_EV_VANISHED);
 		return;
 	}
+	FAULT_POINT("result.read");
 	if (*o.note)
 		log_event(LOG_LEVEL_WARN, "job.result_changed", o.note,
 			  LOG_S("job", job->rec.id), LOG_I("n", job->rec.n), LOG_END);
@@ -167,6 +171,7 @@ static void adopt_holder(struct agent *a, struct job *job, pid_t holder)
 	struct mh_err err = MH_ERR_INIT;
 	pid_t now = 0;
 
+	FAULT_POINT("adopt.before");
 	if (holder < 0 || shim_adopt(a->loop, job->run->dir_fd, holder, &events,
 				     &job->run->shim, &err) != 0) {
 		look_again(job, LOOK_AGAIN_MS);
@@ -181,6 +186,7 @@ static void adopt_holder(struct agent *a, struct job *job, pid_t holder)
 	log_event(LOG_LEVEL_INFO, "job.adopted", "found running, and goes on",
 		  LOG_S("job", job->rec.id), LOG_I("n", job->rec.n),
 		  LOG_S("entry", job->rec.entry), LOG_I("pid", holder), LOG_END);
+	FAULT_POINT("adopt.after");
 	if (job->cancelled)
 		agent_ask_shim_to_stop(job);
 }

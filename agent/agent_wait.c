@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "agent/agent_impl.h"
+#include "lib/base/fault.h"
 #include "lib/base/json.h"
 #include "lib/base/log.h"
 #include "lib/base/macros.h"
@@ -176,6 +177,7 @@ static void on_wait(void *ctx, struct http_answer *answer)
 {
 	struct wait_call *w = ctx;
 
+	FAULT_POINT("wait.answer");
 	wait_unlink(w);
 	wait_answered(w->agent, w, answer);
 	wait_free(w);
@@ -196,7 +198,9 @@ static void start_wait(struct agent *a, bool *take_covers, const char *types,
 	if (w->next)
 		w->next->prev = w;
 	a->waits = w;
+	FAULT_POINT("wait.send");
 	w->http = cp_wait(a->cp, types, seconds, on_wait, w);
+	FAULT_POINT("wait.sent");
 }
 
 static bool is_covered(const struct agent *a, size_t entry)

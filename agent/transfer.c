@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "agent/outcome.h"
+#include "lib/base/fault.h"
 #include "lib/base/macros.h"
 
 struct item {
@@ -151,8 +152,10 @@ static int keep_input(struct item *item, struct mh_err *err)
 {
 	int dir = item->transfer->dir_fd;
 
+	FAULT_POINT("fetch.keep");
 	if (renameat(dir, item->part, dir, item->file) != 0)
 		return mh_err_sys(err, "rename %s", item->part);
+	FAULT_POINT("fetch.kept");
 	return 0;
 }
 

@@ -16,6 +16,7 @@
 #include "emulator/store/store.h"
 #include "emulator/tls.h"
 #include "emulator/wait.h"
+#include "lib/base/fault.h"
 #include "lib/base/fsio.h"
 #include "lib/base/log.h"
 #include "lib/base/protect.h"
@@ -140,6 +141,7 @@ static int start(struct emulator *e, struct mh_err *err)
 	if (model_new(&e->model, err) != 0 || check_git_root(e->settings, err) != 0 ||
 	    open_data(e, err) != 0)
 		return -1;
+	FAULT_POINT("start.store_opened");
 	/* One that a killed process left would send somebody to a port long closed. */
 	if (e->settings->port_file && unlink(e->settings->port_file) != 0 &&
 	    errno != ENOENT)
@@ -148,6 +150,7 @@ static int start(struct emulator *e, struct mh_err *err)
 	if (builtin_pool_new(&e->pool, err) != 0 || start_writer(e, err) != 0 ||
 	    s3_new(e->settings, e->writer, e->key, &e->s3, err) != 0)
 		return -1;
+	FAULT_POINT("start.swept");
 	if (builtin_pool_start(e->pool, e->writer, e->s3, e->settings, err) != 0)
 		return -1;
 	e->pool_started = true;
@@ -158,6 +161,7 @@ static int start(struct emulator *e, struct mh_err *err)
 	options.hub = e->hub;
 	if (server_start(&options, &e->server, err) != 0)
 		return -1;
+	FAULT_POINT("start.listening");
 	return write_port_file(e, err);
 }
 

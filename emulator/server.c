@@ -11,6 +11,7 @@
 #include "emulator/tls.h"
 #include "lib/base/buf.h"
 #include "lib/base/clock.h"
+#include "lib/base/fault.h"
 #include "lib/base/log.h"
 
 #define HEADERS_MAX      128
@@ -135,8 +136,10 @@ static enum MHD_Result serve_api(struct request *r, struct MHD_Connection *conne
 	struct front_answer out;
 	enum MHD_Result rc;
 
+	FAULT_POINT("api.request");
 	front_serve(&r->server->o.front, &in, &out);
 	log_call(r, &out);
+	FAULT_POINT("api.answer");
 	rc = send_text(r, connection, out.status, FRONT_CONTENT_TYPE, STEAL_PTR(out.body),
 		       out.status == 200 ? NULL : out.error.code);
 	front_answer_done(&out);
@@ -241,6 +244,7 @@ static enum MHD_Result answer_wait(const struct request *r,
 	    wait_here(r, connection, &g.query, &types, &err) != 0)
 		return send_error(r, connection, &err);
 	json_put_obj(answer, "types", types);
+	FAULT_POINT("wait.hint");
 	return send_text(r, connection, 200, "application/json",
 			 mh_strdup(json_text(answer)), NULL);
 }
@@ -335,6 +339,8 @@ static void request_free(void *cls, struct MHD_Connection *connection, void **co
 	(void)why; /* however it ended: everything of it goes */
 	if (!r)
 		return;
+	if (r->begun)
+		FAULT_POINT("request.answered");
 	s3_request_drop(r->s3);
 	if (r->begun)
 		count_active(r->server, -1);

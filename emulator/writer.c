@@ -142,8 +142,10 @@ static bool fire_one(struct writer *w, struct news *news)
 		return false;
 	}
 	note(news, &ctx);
-	if (fired)
+	if (fired) {
 		w->timer_backoff_ms = 0;
+		FAULT_POINT("writer.timer_fired");
+	}
 	return fired;
 }
 
@@ -280,6 +282,7 @@ static void *writer_main(void *arg)
 		pthread_mutex_lock(&w->lock);
 		answer(batch);
 		pthread_mutex_unlock(&w->lock);
+		FAULT_POINT("writer.answered");
 	}
 }
 

@@ -12,6 +12,7 @@
 #include "agent/job/ns.h"
 #include "agent/job/sandbox.h"
 #include "agent/job/wire.h"
+#include "lib/base/fault.h"
 #include "lib/base/fsio.h"
 
 #define EXIT_BROKEN 125 /* no channel to say more */
@@ -126,6 +127,7 @@ MH_NORETURN static void run_plugin(const struct handler_start *start,
 	struct mh_job job;
 	struct mh_err err;
 
+	FAULT_POINT("handler_started");
 	if (enter(start, ground, &err) != 0 ||
 	    plugin_load(start->spec->plugin, start->trusted_uid, &plugin, &err) != 0 ||
 	    plugin_check_config(&plugin, start->spec->config, &err) != 0 ||
@@ -135,9 +137,12 @@ MH_NORETURN static void run_plugin(const struct handler_start *start,
 	(void)setvbuf(stdout, NULL, _IOLBF, 0); /* the order of lines, at best effort */
 	if (send_public(&plugin, &err) != 0)
 		broken(err.text);
+	FAULT_POINT("handler_before_run");
 	host_run(&job);
+	FAULT_POINT("handler_after_run");
 	if (host_send(&job, &err) != 0)
 		broken(err.text);
+	FAULT_POINT("handler_said");
 	/* No dlclose, no destructors: the outcome is said, nothing may come after. */
 	_exit(0);
 }

@@ -231,6 +231,10 @@ void shim_archiver_ended(struct shim *s, int wait_status)
 	struct mh_err err;
 
 	archiver_conclude(&s->archiver, wait_status, &verdict);
+	if (packing)
+		FAULT_POINT("job_packed");
+	else
+		FAULT_POINT("job_unpacked");
 	if (verdict.no_space && packing && !s->stop.active && wait_for_space(s))
 		return;
 	s->space_tries = 0;
@@ -306,6 +310,7 @@ static int prepare(struct shim *s, struct mh_err *err)
 
 static void shim_done(struct shim *s)
 {
+	FAULT_POINT("job_done");
 	handler_done(&s->handler);
 	archiver_done(&s->archiver);
 	agents_done(&s->agents);
@@ -345,13 +350,15 @@ int shim_main(int take_lock_fd)
 	struct mh_err err;
 
 	sandbox_hide_memory();
-	if (prepare(&s, &err) == 0)
+	if (prepare(&s, &err) == 0) {
+		FAULT_POINT("job_prepared");
 		shim_advance(&s);
-	else
+	} else {
 		shim_fail(&s,
 			  err.cls == MH_E_CONFIG ? MH_FAIL_CONFIGURATION_ERROR
 						 : MH_FAIL_SYSTEM_UNAVAILABLE,
 			  "%s", err.text);
+	}
 	while (s.step != STEP_DONE)
 		loop_turn(&s);
 	shim_done(&s);

@@ -13,6 +13,7 @@
 #include "agent/job/shim.h"
 #include "agent/job/wire.h"
 #include "include/millhand/plugin.h"
+#include "lib/base/fault.h"
 #include "lib/base/fsio.h"
 
 #define WANTED_PATIENCE_MS 10000
@@ -188,6 +189,7 @@ static int take_variable(struct shim *s, struct json_object *message, struct mh_
 static int take_outcome(struct shim *s, struct json_object *message, struct mh_err *err)
 {
 	s->handler.outcome_seen = true;
+	FAULT_POINT("job_outcome_read");
 	return result_from_json(&s->result, message, err);
 }
 
@@ -256,6 +258,7 @@ void handler_ended(struct shim *s, int wait_status)
 	struct handler *h = &s->handler;
 	int status;
 
+	FAULT_POINT("job_handler_ended");
 	h->reaped = true;
 	h->pid = 0;
 	h->wait_status = wait_status;

@@ -171,6 +171,7 @@ static void report_work(struct builtin_pool *p, const struct task *t)
 	(void)call_until_done(
 		p, tx_finish, &report,
 		"a built-in action's result could not be stored"); /* told there */
+	FAULT_POINT("builtin.reported");
 }
 
 /* One job, if there is one. */

@@ -3,6 +3,7 @@
 
 #include "emulator/s3/private.h"
 #include "lib/base/clock.h"
+#include "lib/base/fault.h"
 #include "lib/base/log.h"
 
 /* The length of a HEAD's answer is told, its bytes are never asked for. */
@@ -121,6 +122,7 @@ enum MHD_Result s3_send(struct s3_request *r)
 	log_call(r);
 	s3_answer_header(r, "x-amz-request-id", r->id);
 	s3_answer_header(r, "Server", "millhand-emulator");
+	FAULT_POINT("s3.answer");
 	result = MHD_queue_response(r->connection, (unsigned)r->status, r->response);
 	MHD_destroy_response(r->response); /* libmicrohttpd keeps its own reference */
 	r->response = NULL;

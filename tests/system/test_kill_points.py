@@ -1,16 +1,15 @@
 #!/usr/bin/python3
-"""kill -9 at every kill point of the agent and of the shim: one result, at most one run, nothing left over.
+"""kill -9 at every kill point of agent, shim, handler and emulator: one result, at most one run, nothing left over.
 
 Needs programs that were configured with --enable-fault-points; skipped visibly with others.
 """
-import glob
 import os
-import re
 import sqlite3
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from mh.programs import AGENT, SRC, Place, wait_for  # noqa: E402
+from mh import points  # noqa: E402
+from mh.programs import EMULATOR, Place, wait_for  # noqa: E402
 from mh.stub import Stub  # noqa: E402
 from mh.tap import check, equal, run, skip, story  # noqa: E402
 from mh.worker import FAST, Marks, action, finished, kill_shims, zip_of  # noqa: E402
@@ -18,13 +17,14 @@ from mh.worker import FAST, Marks, action, finished, kill_shims, zip_of  # noqa:
 RUNS = 'echo ran >> {marks}; echo out > "$MILLHAND_OUTPUT_OUT/f"'
 CONTINUES = 'echo ran >> {marks}; echo \'{{"continuation":{{"token":"t","delay_s":1}}}}\' > "$MILLHAND_RESULT"'
 WAITS = RUNS + "; read go < {marks}.go"
+HANGS = RUNS + "; exec tail -f /dev/null"
 
 # What must become of the job when the kill comes there, and how often it may have run.
 FIRST = ("success", {1})  # nothing had begun, or all is known: as if nothing had happened
 LOST = ("failure", {0})  # the shim had begun, so the handler may have, and is not started again
 RAN = ("failure", {1})  # it ran, and how it ended is lost
 
-# point: (expected, options)
+# point: expected
 AGENT_POINTS = {
     "poll.send": FIRST, "poll.sent": FIRST, "poll.answer": FIRST,
     "acking.commit": FIRST, "acking.committed": FIRST, "commit.before": FIRST, "commit.after": FIRST,
@@ -39,24 +39,32 @@ AGENT_POINTS = {
     "reporting.commit": FIRST, "reporting.committed": FIRST, "put.send": FIRST, "put.sent": FIRST,
     "put.answer": FIRST, "waiting.commit": FIRST, "waiting.committed": FIRST,
     "closed.commit": FIRST, "closed.committed": FIRST,
+    "start.ledger_opened": FIRST, "start.recovered": FIRST, "dirs.make": FIRST, "dirs.made": FIRST,
+    "fetch.keep": FIRST, "fetch.kept": FIRST, "result.read": FIRST, "clean.before": FIRST, "clean.after": FIRST,
+    "wait.send": FIRST, "wait.sent": FIRST, "wait.answer": FIRST, "adopt.before": FIRST, "adopt.after": FIRST,
+    "cancel.send": RAN, "cancel.sent": RAN,
 }
-SHIM_POINTS = {
-    "job_locked": LOST, "job_before_handler": LOST, "job_running": ("failure", {0, 1}),
-    "job_before_result": RAN, "job_after_result": FIRST,
+JOB_POINTS = {
+    "job_locked": LOST, "job_prepared": LOST, "job_unpacked": LOST, "job_before_handler": LOST,
+    "job_running": ("failure", {0, 1}), "job_outcome_read": RAN, "job_handler_ended": RAN, "job_packed": RAN,
+    "job_before_result": RAN, "job_after_result": FIRST, "job_done": FIRST,
+    "handler_started": LOST, "handler_before_run": LOST, "handler_after_run": RAN, "handler_said": RAN,
 }
-# States that never stand at a commit: they are passed through within one turn.
-PASSED_THROUGH = {"offered", "owned", "outcome"}
-
-
-def has_fault_points():
-    with open(AGENT, "rb") as f:
-        return b"MILLHAND_KILL_AT" in f.read()
+EMULATOR_POINTS = [
+    "start.store_opened", "start.swept", "start.listening", "api.request", "api.answer", "request.answered",
+    "wait.hint", "writer.before_commit", "writer.after_commit", "writer.answered", "builtin.claimed",
+    "builtin.worked", "builtin.reported", "s3.blob.created", "s3.blob.synced", "s3.blob.kept", "s3.put.committed",
+    "s3.blob.remove", "s3.blob.removed", "s3.answer",
+]
+TIMER_POINT = "writer.timer_fired"  # has a story of its own
 
 
 def command_for(point):
     if point.startswith("waiting."):
         return CONTINUES
-    return WAITS if point.startswith("watch.") else RUNS
+    if point.startswith("cancel."):
+        return HANGS
+    return WAITS if point.startswith(("watch.", "adopt.")) else RUNS
 
 
 def faults_for(stub, point):
@@ -80,11 +88,20 @@ def judge(place, job, marks, point, expected):
     wait_for(lambda: job.result, 20, f"{point}: a result")
     equal(job.result[0], kind, f"{point}: {job.result[1]}")
     if kind == "failure":
-        equal(job.result[1]["failureDetails"]["type"], "SystemUnavailable", point)
+        equal(job.result[1]["failureDetails"]["type"],
+              "JobFailed" if point.startswith("cancel.") else "SystemUnavailable", point)
     equal(len({k for k, _ in job.results}), 1, f"{point}: kinds of result")
     check(len(marks.lines()) in runs, f"{point}: ran {len(marks.lines())} times")
     if job.result[0] == "success":
         equal(len(marks.lines()), 1, f"{point}: a success ran once")
+
+
+def bring_about(place, conf, job, marks, point):
+    """What must have happened before an agent can pass that point."""
+    if point.startswith("adopt."):
+        earlier = place.agent(conf, name="earlier")
+        marks.wait()
+        earlier.kill()
 
 
 def kill_at(point, expected, in_agent):
@@ -95,7 +112,11 @@ def kill_at(point, expected, in_agent):
         conf = place.agent_conf(stub.endpoint, [
             action(place, command_for(point).format(marks=marks.path)),
             action(place, others.command(), provider="Other")], watch_interval="100ms", **FAST)
+        bring_about(place, conf, job, marks, point)
         first = place.agent(conf, name="first", env={"MILLHAND_KILL_AT": point})
+        if point.startswith("cancel."):
+            marks.wait()
+            job.action_status = "Abandoned"
         if in_agent:
             equal(first.wait(20), -9, f"{point}: the agent's end")
             job.redeliver = True  # handed out, and never acknowledged: the service offers it again
@@ -115,25 +136,24 @@ def kill_at(point, expected, in_agent):
 
 @story
 def every_kill_point_of_the_sources_is_in_these_stories():
-    names = set()
-    for path in glob.glob(os.path.join(SRC, "agent", "**", "*.c"), recursive=True):
-        with open(path) as f:
-            names |= set(re.findall(r'FAULT_POINT\("([^"]+)"\)', f.read()))
-    with open(os.path.join(SRC, "agent", "cp_api.c")) as f:
-        names |= {f"{op}.{moment}" for op in re.findall(r'cp_op_\w+ = \{ "\w+", "(\w+)"', f.read())
-                  for moment in ("send", "sent", "answer")}
-    with open(os.path.join(SRC, "agent", "job.h")) as f:
-        states = set(re.findall(r"X\([A-Z_]+, (\w+)\)", f.read().split("JOB_EVENTS")[0])) - PASSED_THROUGH
-    names |= {f"{state}.{moment}" for state in states for moment in ("commit", "committed")}
-    check(len(names) > 40, f"the sources were read: {sorted(names)}")
-    equal(sorted(names - set(AGENT_POINTS) - set(SHIM_POINTS)), [], "kill points without a story")
-    equal(sorted(set(AGENT_POINTS) | set(SHIM_POINTS)), sorted(names), "stories without a kill point")
+    named = points.in_sources()
+    for part, told in (("agent", set(AGENT_POINTS)), ("job", set(JOB_POINTS)),
+                       ("emulator", set(EMULATOR_POINTS) | {TIMER_POINT})):
+        check(len(named[part]) > 12, f"the sources of {part} were read: {sorted(named[part])}")
+        equal(sorted(named[part] - told), [], f"{part}: kill points without a story")
+        equal(sorted(told - named[part]), [], f"{part}: stories without a kill point")
 
 
-def kill_at_each(points, in_agent):
-    if not has_fault_points():
+def need_points(emulator=False):
+    if not points.built_in():
         skip("the programs are built without --enable-fault-points")
-    for point, expected in points.items():
+    if emulator and not os.path.exists(EMULATOR):
+        skip("built without the emulator")
+
+
+def kill_at_each(points_of, in_agent):
+    need_points()
+    for point, expected in points_of.items():
         kill_at(point, expected, in_agent)
 
 
@@ -143,8 +163,55 @@ def killed_at_each_point_the_agent_loses_nothing_and_runs_nothing_twice():
 
 
 @story
-def killed_at_each_point_a_shim_leaves_one_result_and_an_agent_that_goes_on():
-    kill_at_each(SHIM_POINTS, False)
+def killed_at_each_point_a_shim_or_a_handler_leaves_one_result_and_an_agent_that_goes_on():
+    kill_at_each(JOB_POINTS, False)
+
+
+@story
+def killed_at_each_point_the_emulator_goes_on_where_it_was():
+    need_points(emulator=True)
+    from mh.soak import Soak
+
+    # Its checker: every execution succeeds, every job ran once and was reported once, every row has its file.
+    with Soak("points", jobs=2) as soak:
+        for number, point in enumerate(EMULATOR_POINTS):
+            soak.begin_round()
+            before = soak.hits
+            soak.emulator.kill()
+            soak.start_emulator(point)
+            soak.start_executions(["Make", "Make"], number)
+            soak.put_source()
+            soak.let_go(2)
+            wait_for(lambda: soak.revive() or soak.hits > before, 20, f"the emulator to pass {point}")
+            soak.finish_round()
+
+
+@story
+def a_timer_whose_batch_was_lost_fires_in_the_next_life():
+    need_points(emulator=True)
+    with Place() as place:
+        options = ("--custom-timeout", "1s")
+        first = place.emulator(*options, env={"MILLHAND_KILL_AT": TIMER_POINT}, name="first")
+        cp = first.client("codepipeline")
+        for category in ("Source", "Build"):
+            sides = {"inputArtifactDetails": (0, 0), "outputArtifactDetails": (1, 1)}
+            if category == "Build":
+                sides = {"inputArtifactDetails": (1, 1), "outputArtifactDetails": (0, 0)}
+            cp.create_custom_action_type(category=category, provider="Make", version="1", **{
+                side: {"minimumCount": n[0], "maximumCount": n[1]} for side, n in sides.items()})
+        act = {category: {"category": category, "owner": "Custom", "provider": "Make", "version": "1"}
+               for category in ("Source", "Build")}
+        cp.create_pipeline(pipeline={
+            "name": "p", "roleArn": "arn:aws:iam::000000000000:role/pipeline",
+            "artifactStore": {"type": "S3", "location": "timerbucket"},
+            "stages": [{"name": "One", "actions": [{"name": "S", "actionTypeId": act["Source"],
+                                                    "outputArtifacts": [{"name": "Src"}]}]},
+                       {"name": "Two", "actions": [{"name": "B", "actionTypeId": act["Build"],
+                                                    "inputArtifacts": [{"name": "Src"}]}]}]})
+        equal(first.wait(20), -9, "the emulator's end")
+        second = place.emulator(*options, name="second").client("codepipeline")
+        wait_for(lambda: [e["status"] for e in second.list_pipeline_executions(pipelineName="p")
+                          ["pipelineExecutionSummaries"]] == ["Failed"], what="the action to time out")
 
 
 # ---- reboots: another boot id, and nothing that ran is left ----
@@ -153,8 +220,7 @@ class Reboot:
     """An agent that is started in one boot and again in the next."""
 
     def __init__(self, **keys):
-        if not has_fault_points():
-            skip("the programs are built without --enable-fault-points")
+        need_points()
         self.place, self.stub, self.keys = Place(), Stub(), keys
         self.marks, self.boot = Marks(self.place), self.place.path("boot_id")
 

@@ -125,7 +125,7 @@ class Emulator(Program):
         wait_for(lambda: not self.alive() or (os.path.exists(port_file) and os.path.getsize(port_file)),
                  what="the emulator to answer")
         if not self.alive():
-            raise AssertionError(f"the emulator ended: {self.text()}")
+            raise AssertionError(f"the emulator ended, exit {self.process.returncode}: {self.text()}")
         with open(port_file) as f:
             self.port = int(f.read())
         self.endpoint = f"{'https' if '--tls-cert' in options else 'http'}://127.0.0.1:{self.port}"
