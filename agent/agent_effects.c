@@ -197,7 +197,7 @@ void agent_prepare(struct agent *a, struct job *job)
 		(void)close(run->dir_fd); /* of an earlier run */
 	run->dir_fd = -1;
 	run->has_dirs = true;
-	FAULT_POINT(\"dirs.make\");
+	FAULT_POINT("dirs.make");
 	if (jobdir_make(a->dirs, job->rec.n, run->data->input_count > 0, &run->dir_fd,
 			&err) != 0) {
 		(void)mh_err_wrap(&err, "the agent could not make the job's directories");

@@ -146,7 +146,8 @@ const struct conf_key settings_keys[] = {
 	  .min = 1,
 	  .max = DAY_MS,
 	  .def = "60s",
-	  .help = "a job that nobody acknowledged is offered again after so long" },
+	  .help = "a job that nobody acknowledged is offered again after so long; an "
+		  "agent whose in_doubt is \"fresh\" counts on more than 15s" },
 	{ .path = "continuation_delay",
 	  .type = CONF_DURATION,
 	  AT(continuation_delay_ms),

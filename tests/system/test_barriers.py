@@ -44,6 +44,7 @@ WITH_OUTCOME = {"PUT", "PutJobSuccessResult", "PutJobFailureResult"}
 def effects_of_agent(trace, pid):
     """[(record number, name)] of all that left the agent for its job."""
     found = [(at, "spawn") for at, _ in trace.all("spawn", pid)]
+    found += [(at, "spawn") for at, r in trace.all("send", pid) if r.data == b"j"]  # asks the zygote to fork
     for at, record in trace.all("send", pid):
         target = re.search(rb"X-Amz-Target: CodePipeline_20150709\.(\w+)", record.data)
         method = re.match(rb"(GET|PUT) /bucket/", record.data)

@@ -25,7 +25,7 @@ from mh.worker import FAST, action, zip_of
 
 ROLE = "arn:aws:iam::000000000000:role/pipeline"
 BUCKET = "soakbucket"
-PATIENCE_S = 60
+PATIENCE_S = 150  # an agent whose retry quota is used up rests for a minute
 _pause = threading.Event()
 
 START = 'echo "start $MILLHAND_JOB_ID" >> {marks}; read go < {gate}; '
@@ -93,7 +93,9 @@ class Soak:
         self.set_up()
         entries = [action(self.place, COMMANDS[provider].format(marks=self.marks, gate=self.gate), provider=provider,
                           **({"idempotent": True} if provider == "Idem" else {})) for provider in COMMANDS]
-        self.conf = self.place.agent_conf(self.emulator.endpoint, entries, max_jobs=self.jobs, keep_failed=0, **FAST)
+        # A job that nobody acknowledged is offered again within a second here, sooner than in_doubt = "fresh" counts on.
+        self.conf = self.place.agent_conf(self.emulator.endpoint, entries, max_jobs=self.jobs, keep_failed=0, in_doubt="drop",
+                                          **dict(FAST, retry_base="100ms"))
         self.start_agent()
         self.let_first_ones_end()
         return self
@@ -180,6 +182,18 @@ class Soak:
                 pass
         return sorted(ours)
 
+    def zygotes(self):
+        """What forks shims: it has the agent's log, and no job directory."""
+        ours, shims = [], self.shims()
+        for pid, (_, name) in processes().items():
+            try:
+                if name == "millhand-job" and pid not in shims and \
+                        os.path.realpath(f"/proc/{pid}/fd/2").startswith(self.place.dir + "/"):
+                    ours.append(pid)
+            except OSError:
+                pass
+        return ours
+
     def below(self, shim):
         """The processes of a job: handler, command, archives."""
         found, grown = {shim}, True
@@ -221,6 +235,8 @@ class Soak:
 
     def kill_agent_and_shims(self, rng):
         self.agent.kill()
+        for pid in self.zygotes():
+            self.end(pid)
         shims = self.shims()
         below = [pid for shim in shims for pid in self.below(shim)]
         self.may_fail += sum([self.end(pid) for pid in shims])
