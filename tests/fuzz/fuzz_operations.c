@@ -6,14 +6,17 @@
  *
  * No call may end in an InternalFailure, and every answer is held against the model.
  */
+#include <fcntl.h>
 #include <stdio.h>
 
 #include <sodium.h>
 
 #include "emulator/engine/engine.h"
+#include "emulator/jobcreds.h"
 #include "emulator/settings.h"
 #include "emulator/store/store.h"
 #include "emulator/validate.h"
+#include "lib/base/fsio.h"
 #include "tests/fuzz/fuzz.h"
 
 #define CALLS_MAX 24
@@ -23,11 +26,23 @@
 static struct world {
 	struct store *store;
 	struct model *model;
+	struct creds_key *creds_key;
 	struct settings settings;
 	struct ids ids;
 	int64_t now_ms;
 	struct json_object *seen; /* name to the last text under it, by answers */
 } world;
+
+/* A job's credentials need one; it is made in a directory that goes again. */
+static void make_creds_key(void)
+{
+	char dir[] = "/tmp/mh-fuzz-XXXXXX";
+	struct mh_err err = MH_ERR_INIT;
+
+	MH_ASSERT(mkdtemp(dir) != NULL);
+	MH_ASSERT(creds_key_open(dir, &world.creds_key, &err) == 0);
+	MH_ASSERT(fs_remove_tree_at(AT_FDCWD, dir, &err) == 0);
+}
 
 static void open_world(void)
 {
@@ -37,6 +52,7 @@ static void open_world(void)
 		MH_ASSERT(sodium_init() >= 0);
 		MH_ASSERT(settings_read(NULL, &world.settings, &err) == 0);
 		MH_ASSERT(model_new(&world.model, &err) == 0);
+		make_creds_key();
 		MH_ASSERT(store_open(":memory:", &world.store, &err) == 0);
 	}
 	ids_init_seeded(&world.ids, 1);
@@ -51,6 +67,7 @@ static struct op_ctx make_ctx(const char *caller)
 				.now_ms = world.now_ms,
 				.ids = &world.ids,
 				.settings = &world.settings,
+				.creds_key = world.creds_key,
 				.caller_arn = caller };
 }
 
