@@ -34,7 +34,8 @@ def idle(scene, plan):
     column = lambda key, by=1: [f[key] / by for f in found]  # noqa: E731
     return [Row("idle agent, after its first poll",
                 Series("resident memory", "MB", column("rss_kb", 1024), limit=("<=", 12, "value")),
-                Series("of it private", "MB", column("anon_kb", 1024)),
+                Series("  its share (PSS)", "MB", column("pss_kb", 1024)),
+                Series("  of it private", "MB", column("anon_kb", 1024)),
                 Series("threads", "", column("threads"), limit=("<=", 3, "value")),
                 Series(f"wakeups in {QUIET_S} s between polls", "", column("wakeups"), limit=("<=", 0, "value")))]
 

@@ -119,15 +119,37 @@ def cpu_ns(pid):
     return own, (int(fields[13]) + int(fields[14])) * TICK_NS
 
 
+def live_children_ns(pid):
+    """CPU time of the children that still run (the zygote, which does the forking), and of theirs that ended."""
+    total = 0
+    with open(f"/proc/{pid}/task/{pid}/children") as f:
+        children = f.read().split()
+    for child in children:
+        try:
+            total += sum(cpu_ns(int(child)))
+        except OSError:
+            continue  # it ended meanwhile
+    return total
+
+
+def _pss_kb(pid):
+    """Its share of memory, pages that others map too counted in part; 0 where that cannot be read."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup") as f:
+            return next(int(line.split()[1]) for line in f if line.startswith("Pss:"))
+    except (OSError, StopIteration):
+        return 0
+
+
 def status(pid):
-    """VmRSS and RssAnon in KB, Threads, and context switches of all threads."""
+    """VmRSS, PSS and RssAnon in KB, Threads, and context switches of all threads."""
     with open(f"/proc/{pid}/status") as f:
         lines = dict(line.split(":", 1) for line in f)
     switches = 0
     for task in os.listdir(f"/proc/{pid}/task"):
         with open(f"/proc/{pid}/task/{task}/status") as f:
             switches += sum(int(line.split()[1]) for line in f if "ctxt_switches" in line)
-    return {"rss_kb": int(lines["VmRSS"].split()[0]), "anon_kb": int(lines["RssAnon"].split()[0]),
+    return {"rss_kb": int(lines["VmRSS"].split()[0]), "pss_kb": _pss_kb(pid), "anon_kb": int(lines["RssAnon"].split()[0]),
             "threads": int(lines["Threads"]), "switches": switches}
 
 

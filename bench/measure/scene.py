@@ -10,7 +10,7 @@ import time
 
 from mh.programs import AGENT, BUILD, EMULATOR, KEY, SECRET, SRC, Place, wait_for
 
-from measure.machine import cpu_ns, pinned
+from measure.machine import cpu_ns, live_children_ns, pinned
 
 TOOLS = os.path.join(BUILD, "bench")
 BOTO_WORKER = os.path.join(SRC, "bench", "boto_worker.py")
@@ -151,10 +151,12 @@ class Started:
 
     def cost_of(self, work):
         own, children = cpu_ns(self.pid)
+        children += live_children_ns(self.pid)
         wall = time.monotonic_ns()
         work()
         wall = time.monotonic_ns() - wall
         own_after, children_after = cpu_ns(self.pid)
+        children_after += live_children_ns(self.pid)
         return {"own_ns": own_after - own, "cpu_ns": own_after - own + children_after - children, "wall_ns": wall}
 
 
