@@ -432,28 +432,24 @@ void agent_stop(struct agent *a, int exit_code)
 
 static int open_network(struct agent *a, struct mh_err *err)
 {
-	char source[CREDS_SOURCE_SIZE];
-	CLEAN(creds) struct creds creds = { 0 };
+	struct creds_tools tools = { .loop = a->loop, .settings = a->settings };
 	struct http_options http = { .ca_file = a->settings->ca_file,
 				     .user_agent = "millhand-agent/" PACKAGE_VERSION,
 				     .insecure_plain_ok = a->settings->allow_plain_http };
-	struct cp_options cp = { .settings = a->settings, .creds = &creds };
+	struct cp_options cp = { .settings = a->settings };
 
-	if (creds_find(&a->settings->credentials, &creds, source, err) != 0)
-		return -1;
-	log_redact(creds.secret_access_key);
-	if (creds.session_token)
-		log_redact(creds.session_token);
 	if (http_client_new(a->loop, &http, &a->http, err) != 0)
 		return -1;
 	a->aws = aws_new(a->http, a->settings->region);
+	tools.http = a->http;
+	tools.aws = a->aws;
+	if (creds_store_new(&tools, &a->creds, err) != 0)
+		return -1;
 	cp.aws = a->aws;
+	cp.creds = a->creds;
 	if (cp_new(&cp, &a->cp, err) != 0 ||
 	    s3_new(a->aws, a->settings, &a->s3, err) != 0)
 		return -1;
-	log_event(LOG_LEVEL_INFO, "agent.credentials", "credentials found",
-		  LOG_S("source", &source[0]),
-		  LOG_S("access_key_id", creds.access_key_id), LOG_END);
 	return 0;
 }
 
@@ -550,6 +546,7 @@ void agent_free(struct agent *a)
 		agent_stop_signals(a);
 	agent_wait_stop(a);
 	cp_free(a->cp);
+	creds_store_free(a->creds);
 	s3_free(a->s3);
 	aws_free(a->aws);
 	http_client_free(a->http);

@@ -75,6 +75,7 @@ struct agent {
 	struct loop *loop;
 	struct http_client *http;
 	struct aws *aws;
+	struct creds_store *creds;
 	struct cp *cp;
 	struct s3 *s3;
 	struct ledger *ledger;

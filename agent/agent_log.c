@@ -132,6 +132,14 @@ void agent_log_change(struct agent *a, struct job *job, enum job_state before,
 	}
 }
 
+/* Left of the credentials in use; -1: they have no end. */
+static int64_t creds_seconds(const struct agent *a)
+{
+	int64_t life = creds_store_life_ms(a->creds);
+
+	return life == CREDS_NEVER ? -1 : life / 1000;
+}
+
 void agent_log_dump(struct agent *a)
 {
 	static const char *const modes[] = { [MODE_RUN] = "run",
@@ -149,6 +157,8 @@ void agent_log_dump(struct agent *a)
 		  LOG_I("doubts_dropped", (int64_t)a->ended[JOB_END_DROPPED]),
 		  LOG_I("doubts_kept", (int64_t)a->doubts_kept),
 		  LOG_I("retry_quota", a->quota.tokens),
+		  LOG_S("credentials", creds_store_source(a->creds)),
+		  LOG_I("credentials_s", creds_seconds(a)),
 		  LOG_I("skew_ms", aws_skew_ms(a->aws, "codepipeline")), LOG_END);
 	for (const struct job *job = a->jobs; job; job = job->next)
 		log_event(LOG_LEVEL_INFO, "agent.job", job_state_name(job->rec.state),

@@ -211,5 +211,6 @@ static bool has_space(struct agent *a)
 
 bool agent_may_poll(struct agent *a)
 {
-	return agent_takes_jobs(a) && !a->ledger_failures && has_space(a);
+	return agent_takes_jobs(a) && !a->ledger_failures && creds_store_now(a->creds) &&
+	       has_space(a);
 }

@@ -9,18 +9,19 @@
 
 #define HEADERS_MAX         16
 #define DERIVED_KEYS        16
+#define SERVICES            3 /* API, store, token service */
 #define SKEW_ELAPSED_MAX_MS (15 * 60 * INT64_C(1000))
 
 struct aws {
 	struct http_client *http; /* borrowed */
 	char *region;
 	struct sigv4_keys *keys; /* most requests are signed with the same one */
-	/* Of the two services' clocks, which need not be of one server: an answer of
-	 * the store must not mislead the next call of the API. */
+	/* Of the services' clocks, which need not be of one server: an answer of the
+	 * store must not mislead the next call of the API. */
 	struct skew {
 		bool known;
 		int64_t ms;
-	} api, store;
+	} skews[SERVICES];
 };
 
 struct aws_call {
@@ -86,22 +87,23 @@ bool aws_skew_of(int64_t server_date_ms, int64_t age_s, int64_t sent_ms,
 	return true;
 }
 
-static const struct skew *skew_of_service(const struct aws *aws, const char *service)
+static size_t index_of_service(const char *service)
 {
-	return strcmp(service, "s3") == 0 ? &aws->store : &aws->api;
+	if (strcmp(service, "s3") == 0)
+		return 1;
+	return strcmp(service, "sts") == 0 ? 2 : 0;
 }
 
-/* Until a service has told its own time, the other's is the better guess. */
-static int64_t skew_in_use(const struct aws *aws, const struct skew *skew)
-{
-	const struct skew *other = skew == &aws->api ? &aws->store : &aws->api;
-
-	return skew->known ? skew->ms : other->ms;
-}
-
+/* Until a service has told its own time, another's is the better guess. */
 int64_t aws_skew_ms(const struct aws *aws, const char *service)
 {
-	return skew_in_use(aws, skew_of_service(aws, service));
+	const struct skew *own = &aws->skews[index_of_service(service)];
+
+	for (size_t i = 0; i < SERVICES && !own->known; i++) {
+		if (aws->skews[i].known)
+			return aws->skews[i].ms;
+	}
+	return own->ms;
 }
 
 /* --- sending ------------------------------------------------------------------------ */
@@ -227,7 +229,7 @@ struct aws_call *aws_send(struct aws *aws, const struct aws_request *r, aws_done
 	};
 	*call = (struct aws_call){
 		.aws = aws,
-		.skew = strcmp(r->service, "s3") == 0 ? &aws->store : &aws->api,
+		.skew = &aws->skews[index_of_service(r->service)],
 		.done = done,
 		.ctx = ctx,
 		.held = r->held,

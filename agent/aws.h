@@ -37,7 +37,7 @@ struct aws *aws_new(struct http_client *http, const char *region) MH_MUST_CHECK;
 void aws_free(struct aws *aws);
 
 struct aws_request {
-	const char *service; /* "codepipeline", "s3" */
+	const char *service; /* "codepipeline", "s3", "sts" */
 	const char *method;
 	const char *origin, *host; /* as in struct aws_endpoint */
 	const char *path; /* percent-encoded, begins with '/' */
@@ -62,7 +62,7 @@ struct aws_call *aws_send(struct aws *aws, const struct aws_request *r, aws_done
 void aws_cancel(struct aws_call *call);
 
 /* How far this host's clock is behind that service's (ms to add): "codepipeline" and
- * "s3" need not be of one server. */
+ * "s3" (and "sts") need not be of one server. */
 int64_t aws_skew_ms(const struct aws *aws, const char *service);
 
 /* An error that may mean a wrong clock means it when the clock was that wrong (A12). */

@@ -24,7 +24,7 @@ struct cp {
 	const struct settings *settings;
 	struct aws_endpoint endpoint;
 	char *path;
-	struct creds creds;
+	struct creds_store *creds;
 	struct cp_call *calls;
 };
 
@@ -35,6 +35,9 @@ struct cp_call {
 	char *body;
 	cp_done_fn done;
 	void *ctx;
+	struct creds_wait *wait; /* for credentials; then http is NULL */
+	struct cp_answer *refused; /* what to answer unless there are others */
+	uint64_t generation; /* of the credentials that signed it */
 	bool repeated; /* once, for skew or new credentials */
 	int64_t skew_used_ms, sent_wall_ms, sent_mono_ms;
 	struct cp_call *prev, *next;
@@ -57,8 +60,7 @@ int cp_new(const struct cp_options *o, struct cp **ret, struct mh_err *err)
 	cp->aws = o->aws;
 	cp->settings = o->settings;
 	cp->path = mh_format("%s/", cp->endpoint.prefix);
-	creds_set(&cp->creds, o->creds->access_key_id, o->creds->secret_access_key,
-		  o->creds->session_token);
+	cp->creds = o->creds;
 	*ret = cp;
 	return 0;
 }
@@ -71,6 +73,7 @@ static void call_free(struct cp_call *call)
 		call->cp->calls = call->next;
 	if (call->next)
 		call->next->prev = call->prev;
+	free(call->refused);
 	free(call->body);
 	free(call);
 }
@@ -80,6 +83,7 @@ void cp_cancel(struct cp_call *call)
 	if (!call)
 		return;
 	aws_cancel(call->http);
+	creds_wait_cancel(call->wait);
 	call_free(call);
 }
 
@@ -90,7 +94,6 @@ void cp_free(struct cp *cp)
 	while (cp->calls)
 		cp_cancel(cp->calls);
 	aws_endpoint_done(&cp->endpoint);
-	creds_done(&cp->creds);
 	free(cp->path);
 	free(cp);
 }
@@ -111,7 +114,9 @@ static void fault_at(const struct cp_call *call, const char *moment)
 
 static void answered(void *ctx, struct http_answer *http);
 
-static void send_call(struct cp_call *call)
+static void creds_came(void *ctx, const struct mh_err *err);
+
+static void send_signed(struct cp_call *call, const struct creds *creds)
 {
 	struct cp *cp = call->cp;
 	CLEAN(free)
@@ -125,7 +130,7 @@ static void send_call(struct cp_call *call)
 		.origin = cp->endpoint.origin,
 		.host = cp->endpoint.host,
 		.path = cp->path,
-		.creds = &cp->creds,
+		.creds = creds,
 		.headers = headers,
 		.body = call->body,
 		.body_len = strlen(call->body),
@@ -135,12 +140,24 @@ static void send_call(struct cp_call *call)
 					      : cp->settings->api_timeout_ms,
 	};
 
+	call->generation = creds_store_generation(cp->creds);
 	call->skew_used_ms = aws_skew_ms(cp->aws, SERVICE);
 	call->sent_wall_ms = clock_wall_ms();
 	call->sent_mono_ms = clock_mono_ms();
 	fault_at(call, "send");
 	call->http = aws_send(cp->aws, &r, answered, call);
 	fault_at(call, "sent");
+}
+
+static void send_call(struct cp_call *call)
+{
+	const struct creds *creds = creds_store_now(call->cp->creds);
+
+	call->http = NULL;
+	if (creds)
+		send_signed(call, creds);
+	else
+		call->wait = creds_store_wait(call->cp->creds, creds_came, call);
 }
 
 static bool code_is(const struct cp_answer *a, const char *const *list)
@@ -171,25 +188,44 @@ static bool skew_was_learned(const struct cp_call *call, const struct cp_answer 
 	       (moved > AWS_SKEW_TELLING_MS || moved < -AWS_SKEW_TELLING_MS);
 }
 
-/* Refused credentials that were replaced at their source in the meantime. */
-static bool creds_were_renewed(struct cp *cp, const struct cp_answer *a)
+/* Credentials that the service does not take: others may be had. */
+static bool creds_were_refused(const struct cp_answer *a)
 {
 	static const char *const stale[] = { "ExpiredToken", "UnrecognizedClient",
 					     "InvalidClientTokenId", NULL };
-	char source[CREDS_SOURCE_SIZE];
-	CLEAN(creds) struct creds fresh = { 0 };
-	struct mh_err err = MH_ERR_INIT;
 
-	if (!code_is(a, stale) ||
-	    creds_find(&cp->settings->credentials, &fresh, source, &err) != 0 ||
-	    creds_equal(&fresh, &cp->creds))
-		return false;
-	creds_set(&cp->creds, fresh.access_key_id, fresh.secret_access_key,
-		  fresh.session_token);
-	log_redact(cp->creds.secret_access_key);
-	if (cp->creds.session_token)
-		log_redact(cp->creds.session_token);
-	return true;
+	return code_is(a, stale);
+}
+
+static void deliver(struct cp_call *call, struct cp_answer *a)
+{
+	cp_done_fn done = call->done;
+	void *done_ctx = call->ctx;
+
+	call_free(call);
+	done(done_ctx, a);
+	json_object_put(a->body);
+}
+
+/* New credentials, or none: then the call ends as if the service had refused it. */
+static void creds_came(void *ctx, const struct mh_err *err)
+{
+	struct cp_call *call = ctx;
+	struct cp_answer a = { .result = CP_AUTH,
+			       .asked_ms = -1,
+			       .sent_wall_ms = clock_wall_ms(),
+			       .sent_mono_ms = clock_mono_ms() };
+
+	call->wait = NULL;
+	if (!err) {
+		send_call(call);
+		return;
+	}
+	if (call->refused)
+		a = *call->refused;
+	else
+		a.err = *err;
+	deliver(call, &a);
 }
 
 /* x-amz-retry-after is in milliseconds, Retry-After in seconds. */
@@ -228,9 +264,8 @@ static void answered(void *ctx, struct http_answer *http)
 			       .sent_wall_ms = call->sent_wall_ms,
 			       .sent_mono_ms = call->sent_mono_ms };
 	const char *request_id = http_answer_header(http, "x-amzn-requestid");
-	cp_done_fn done = call->done;
-	void *done_ctx = call->ctx;
 
+	call->http = NULL;
 	fault_at(call, "answer");
 	cp_classify(&(struct cp_raw){ .status = http->status,
 				      .sent = http->sent,
@@ -240,8 +275,7 @@ static void answered(void *ctx, struct http_answer *http)
 				      .error_type = http_answer_header(
 					      http, "x-amzn-errortype") },
 		    &a);
-	if (!call->repeated && a.result == CP_AUTH &&
-	    (skew_was_learned(call, &a) || creds_were_renewed(call->cp, &a))) {
+	if (!call->repeated && a.result == CP_AUTH && skew_was_learned(call, &a)) {
 		call->repeated = true;
 		send_call(call);
 		return;
@@ -255,9 +289,15 @@ static void answered(void *ctx, struct http_answer *http)
 		  LOG_S("result", cp_result_name(a.result)),
 		  LOG_I("status", http->status), LOG_S("request_id", a.request_id),
 		  LOG_I("ms", clock_mono_ms() - a.sent_mono_ms), LOG_END);
-	call_free(call);
-	done(done_ctx, &a);
-	json_object_put(a.body);
+	if (!call->repeated && creds_were_refused(&a)) {
+		call->repeated = true;
+		call->refused = mh_alloc(sizeof(a));
+		*call->refused = a; /* an error has no body */
+		call->wait = creds_store_refused(call->cp->creds, call->generation,
+						 creds_came, call);
+		return;
+	}
+	deliver(call, &a);
 }
 
 struct cp_call *cp_send(struct cp *cp, const struct cp_op *op, struct json_object *body,
@@ -289,7 +329,7 @@ struct aws_call *cp_wait(struct cp *cp, const char *types, int64_t seconds,
 		.host = cp->endpoint.host,
 		.path = path,
 		.query = &query,
-		.creds = &cp->creds,
+		.creds = creds_store_now(cp->creds),
 		.body_fd = -1,
 		.answer_fd = -1,
 		.timeout_ms = timeout_ms,
@@ -297,6 +337,7 @@ struct aws_call *cp_wait(struct cp *cp, const char *types, int64_t seconds,
 		.held = seconds > 0,
 	};
 
+	MH_ASSERT(r.creds);
 	uri_query_add(&query, "types", types);
 	uri_query_add(&query, "seconds", limit);
 	return aws_send(cp->aws, &r, done, ctx);

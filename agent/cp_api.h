@@ -9,7 +9,9 @@
  *
  * A call is retried here only where the service certainly did nothing, at once
  * and once: after a clock-skew error that taught us the right time, and after
- * refused credentials that were read anew. Everything else is the caller's.
+ * refused credentials when there are others by then. Everything else is the caller's.
+ * While there are no credentials, a call waits for them; it fails with AUTH when the
+ * next try at getting some does.
  */
 #ifndef MH_AGENT_CP_API_H
 #define MH_AGENT_CP_API_H
@@ -17,6 +19,7 @@
 #include <json-c/json.h>
 
 #include "agent/aws.h"
+#include "agent/creds_store.h"
 #include "agent/job.h"
 #include "agent/jobdata.h"
 #include "agent/settings.h"
@@ -54,7 +57,7 @@ struct cp;
 struct cp_options {
 	struct aws *aws; /* borrowed */
 	const struct settings *settings; /* borrowed */
-	const struct creds *creds; /* copied; from creds_find() */
+	struct creds_store *creds; /* borrowed */
 };
 int cp_new(const struct cp_options *o, struct cp **ret, struct mh_err *err) MH_MUST_CHECK;
 /* Cancels what is under way, without callbacks. */
@@ -78,7 +81,7 @@ void cp_cancel(struct cp_call *call);
 /* GET <endpoint>/_millhand/wait, signed as the operations are: answers when one of the
  * types ("Build/Custom/Make/1,...") has work, after so many seconds at the latest. For
  * agent_wait.c, which reads the answer; ends by done or aws_cancel(), the latest before
- * cp_free(). */
+ * cp_free(). To be called only while there are credentials. */
 struct aws_call *cp_wait(struct cp *cp, const char *types, int64_t seconds,
 			 aws_done_fn done, void *ctx);
 

@@ -1,20 +1,12 @@
 /*
- * Credentials: one set of them, and where the agent finds its own.
- *
- *	struct creds c = { 0 };
- *	creds_find(&settings->credentials, &c, &source, &err);
- *	creds_done(&c);      wipes them
- *
- * Looked at in this order: the configuration, AWS_ACCESS_KEY_ID and its fellows,
- * the shared credentials file's static keys (AWS_SHARED_CREDENTIALS_FILE, else
- * ~/.aws/credentials; profile from the configuration, AWS_PROFILE, "default").
+ * Credentials: one set of them. Where the agent's own come from is creds_plan.h's,
+ * how they are fetched creds_fetch.h's, and who keeps them fresh creds_store.h's.
  */
 #ifndef MH_AGENT_CREDS_H
 #define MH_AGENT_CREDS_H
 
 #include <stdbool.h>
 
-#include "agent/settings.h"
 #include "lib/base/err.h"
 
 struct creds {
@@ -32,12 +24,13 @@ static inline void clean_creds(struct creds *c)
 }
 bool creds_equal(const struct creds *a, const struct creds *b);
 
-#define CREDS_SOURCE_SIZE 256
-
-/* AUTH when there are none, CONFIG when a file or profile is wrong: the text says
- * where was looked. source names where they come from ("configuration",
- * "environment", "profile x of /path"), for the log. */
-int creds_find(const struct credentials_settings *settings, struct creds *ret,
-	       char source[CREDS_SOURCE_SIZE], struct mh_err *err) MH_MUST_CHECK;
+/* Zeroes the text, frees it and forgets it. */
+void creds_wipe(char **text);
+static inline void clean_secret(char **text)
+{
+	creds_wipe(text);
+}
+/* A variable of the environment; NULL when it is not set or empty. */
+const char *creds_env(const char *name);
 
 #endif

@@ -159,6 +159,8 @@ static void protect(void)
 	static const char *const names[] = { "AWS_ACCESS_KEY_ID",
 					     "AWS_SECRET_ACCESS_KEY",
 					     "AWS_SESSION_TOKEN",
+					     "AWS_SECURITY_TOKEN",
+					     "AWS_CONTAINER_AUTHORIZATION_TOKEN",
 					     "http_proxy",
 					     "https_proxy",
 					     "HTTPS_PROXY",

@@ -44,9 +44,36 @@ static const struct conf_key credentials_keys[] = {
 	{ .path = "profile",
 	  .type = CONF_STRING,
 	  AT(profile),
-	  .help = "a profile of the shared credentials file, instead of those three; "
-		  "absent: "
-		  "AWS_PROFILE" },
+	  .help = "a profile of the shared credentials and config files, instead of "
+		  "those three; absent: AWS_PROFILE, else \"default\"" },
+	{ .path = "role_arn",
+	  .type = CONF_STRING,
+	  AT(role_arn),
+	  .example = "arn:aws:iam::111122223333:role/worker",
+	  .help = "a role to assume with the credentials that were found" },
+	{ .path = "role_session_name",
+	  .type = CONF_STRING,
+	  AT(role_session_name),
+	  .help = "name of the session that CloudTrail shows; absent: millhand- and "
+		  "the host's name" },
+	{ .path = "external_id",
+	  .type = CONF_STRING,
+	  AT(external_id),
+	  .help = "what the role's owner asks for, where it is another account's" },
+	{ .path = "role_duration",
+	  .type = CONF_DURATION,
+	  AT(role_duration_ms),
+	  .max = 12 * HOUR,
+	  .def = "0",
+	  .help = "how long the role's credentials are asked for, 15m to 12h; 0: what "
+		  "the service gives, an hour" },
+	{ .path = "process_timeout",
+	  .type = CONF_DURATION,
+	  AT(process_timeout_ms),
+	  .min = 100,
+	  .max = HOUR,
+	  .def = "60s",
+	  .help = "a credential_process that takes longer is killed" },
 	{ 0 },
 };
 #undef AT
@@ -216,6 +243,11 @@ const struct conf_key settings_keys[] = {
 	  .help = "URL of the artifact store; absent: endpoint, else "
 		  "AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, else AWS in the "
 		  "region" },
+	{ .path = "sts_endpoint",
+	  .type = CONF_STRING,
+	  AT(sts_endpoint),
+	  .help = "URL of the token service that gives roles; absent: "
+		  "AWS_ENDPOINT_URL_STS, AWS_ENDPOINT_URL, else AWS in the region" },
 	{ .path = "region",
 	  .type = CONF_STRING,
 	  AT(region),
@@ -235,8 +267,8 @@ const struct conf_key settings_keys[] = {
 	  .type = CONF_GROUP,
 	  AT(credentials),
 	  .sub = credentials_keys,
-	  .help = "credentials of the agent; absent: AWS_ACCESS_KEY_ID and "
-		  "AWS_SECRET_ACCESS_KEY, else the shared credentials file" },
+	  .help = "credentials of the agent; absent: the environment, web identity, a "
+		  "profile, the container, the instance, in this order" },
 	{ .path = "state_dir",
 	  .type = CONF_STRING,
 	  AT(state_dir),

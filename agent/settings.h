@@ -47,11 +47,15 @@ extern const char *const settings_formats[]; /* zip, tar, tar.gz */
 struct credentials_settings {
 	char *access_key_id, *secret_access_key, *session_token;
 	char *profile;
+	char *role_arn, *role_session_name, *external_id;
+	int64_t role_duration_ms; /* 0: the service's default */
+	int64_t process_timeout_ms;
 };
 
 struct settings {
 	char *endpoint; /* absent: the region's */
 	char *s3_endpoint; /* absent: endpoint, else the region's */
+	char *sts_endpoint; /* absent: the region's */
 	char *region;
 	char *ca_file;
 	bool allow_plain_http;

@@ -15,6 +15,7 @@
 #define VERSION_MAX  9
 #define QUERY_MAX    50
 #define REGION_MAX   63
+#define ROLE_MIN_MS  (15 * 60 * INT64_C(1000))
 #define NAME_CHARS   "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 
 static const char *const categories[] = { "Source", "Build", "Deploy", "Test", "Invoke" };
@@ -41,6 +42,8 @@ void settings_complete(struct settings *s)
 	fall_back(&s->s3_endpoint, s->endpoint);
 	fall_back(&s->s3_endpoint, env_ok ? env("AWS_ENDPOINT_URL_S3") : NULL);
 	fall_back(&s->s3_endpoint, any);
+	fall_back(&s->sts_endpoint, env_ok ? env("AWS_ENDPOINT_URL_STS") : NULL);
+	fall_back(&s->sts_endpoint, any);
 	fall_back(&s->endpoint, env_ok ? env("AWS_ENDPOINT_URL_CODEPIPELINE") : NULL);
 	fall_back(&s->endpoint, any);
 	fall_back(&s->region, env("AWS_REGION"));
@@ -160,7 +163,8 @@ static int check_network(const struct check *c)
 	if (!is_name(s->region, REGION_MAX))
 		return bad(c, "region", "\"%s\" is no name of a region", s->region);
 	if (check_endpoint(c, "endpoint", s->endpoint) != 0 ||
-	    check_endpoint(c, "s3_endpoint", s->s3_endpoint) != 0)
+	    check_endpoint(c, "s3_endpoint", s->s3_endpoint) != 0 ||
+	    check_endpoint(c, "sts_endpoint", s->sts_endpoint) != 0)
 		return -1;
 	if (s->ca_file && access(s->ca_file, R_OK) != 0)
 		return bad(c, "ca_file", "%s: %s", s->ca_file, strerror(errno));
@@ -177,6 +181,13 @@ static int check_credentials(const struct check *c)
 	if (k->access_key_id && (!*k->access_key_id || !*k->secret_access_key))
 		return bad(c, "credentials",
 			   "access_key_id or secret_access_key is empty");
+	if (k->role_duration_ms > 0 && k->role_duration_ms < ROLE_MIN_MS)
+		return bad(c, "credentials.role_duration", "is shorter than 15m");
+	if (!k->role_arn &&
+	    (k->role_session_name || k->external_id || k->role_duration_ms > 0))
+		return bad(c, "credentials",
+			   "role_session_name, external_id and role_duration are for "
+			   "role_arn, which is missing");
 	return 0;
 }
 

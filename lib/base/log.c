@@ -91,6 +91,22 @@ void log_redact(const char *secret)
 	pthread_mutex_unlock(&sink.lock);
 }
 
+void log_unredact(const char *secret)
+{
+	size_t i = 0;
+
+	if (!secret)
+		return;
+	pthread_mutex_lock(&sink.lock);
+	while (i < sink.secret_count && strcmp(sink.secrets[i], secret) != 0)
+		i++;
+	if (i < sink.secret_count) {
+		free(sink.secrets[i]);
+		sink.secrets[i] = sink.secrets[--sink.secret_count];
+	}
+	pthread_mutex_unlock(&sink.lock);
+}
+
 void log_unredact_all(void)
 {
 	size_t i;

@@ -57,6 +57,9 @@ void log_event_fields(enum log_level level, const char *event, const char *messa
 /* From now on, show this value as ****. Values under 6 bytes are not taken (they
  * would blot out ordinary words). Thread-safe; forgotten with log_unredact_all. */
 void log_redact(const char *secret);
+/* Takes back one log_redact() of this value; NULL is none. For secrets that are
+ * replaced all the time. */
+void log_unredact(const char *secret);
 void log_unredact_all(void);
 
 #endif

@@ -290,76 +290,6 @@ static void a_file_everybody_may_write_is_refused_and_a_readable_secret_is_seen(
 	settings_done(&s);
 }
 
-/* --- credentials
- * ------------------------------------------------------------------------- */
-
-static void credentials_are_looked_for_in_order_and_their_source_is_named(void **ctx)
-{
-	struct credentials_settings none = { 0 };
-	char id[] = "CONF", secret[] = "conf-secret";
-	struct credentials_settings conf = { .access_key_id = id,
-					     .secret_access_key = secret };
-	char source[CREDS_SOURCE_SIZE];
-	CLEAN(creds) struct creds c = { 0 };
-	CLEAN(free) char *file = mh_format("%s/creds", dir);
-	struct mh_err err = MH_ERR_INIT;
-
-	(void)ctx;
-	assert_fails(creds_find(&none, &c, source, &err), &err, MH_E_AUTH);
-	assert_contains(err.text, "AWS_ACCESS_KEY_ID");
-	make_file("creds",
-		  "[other]\naws_access_key_id=O\naws_secret_access_key=o\n"
-		  "# a comment\n[ default ]\r\naws_access_key_id = D\r\n"
-		  "aws_secret_access_key= d/+= \r\naws_session_token =\n",
-		  0600);
-	(void)setenv("AWS_SHARED_CREDENTIALS_FILE", file, 1);
-	assert_ok(creds_find(&none, &c, source, &err), &err);
-	assert_string_equal(c.access_key_id, "D");
-	assert_string_equal(c.secret_access_key, "d/+=");
-	assert_null(c.session_token);
-	assert_contains(source, "profile default");
-	(void)setenv("AWS_PROFILE", "other", 1);
-	assert_ok(creds_find(&none, &c, source, &err), &err);
-	assert_string_equal(c.access_key_id, "O");
-	(void)setenv("AWS_ACCESS_KEY_ID", "E", 1);
-	(void)setenv("AWS_SECRET_ACCESS_KEY", "e", 1);
-	(void)setenv("AWS_SESSION_TOKEN", "token", 1);
-	assert_ok(creds_find(&none, &c, source, &err), &err);
-	assert_string_equal(c.session_token, "token");
-	assert_string_equal(source, "environment");
-	assert_ok(creds_find(&conf, &c, source, &err), &err);
-	assert_string_equal(c.access_key_id, "CONF");
-	assert_null(c.session_token);
-	(void)unsetenv("AWS_ACCESS_KEY_ID");
-	(void)unsetenv("AWS_SECRET_ACCESS_KEY");
-	(void)unsetenv("AWS_SESSION_TOKEN");
-	(void)unsetenv("AWS_PROFILE");
-}
-
-static void a_profile_that_cannot_be_followed_is_one_clear_error(void **ctx)
-{
-	struct credentials_settings none = { 0 };
-	char source[CREDS_SOURCE_SIZE];
-	CLEAN(creds) struct creds c = { 0 };
-	CLEAN(free) char *file = mh_format("%s/creds", dir);
-	struct mh_err err = MH_ERR_INIT;
-
-	(void)ctx;
-	make_file("creds", "[default]\nrole_arn = arn:x\nsource_profile = y\n", 0600);
-	(void)setenv("AWS_SHARED_CREDENTIALS_FILE", file, 1);
-	assert_fails(creds_find(&none, &c, source, &err), &err, MH_E_CONFIG);
-	assert_contains(err.text, "role_arn");
-	(void)setenv("AWS_PROFILE", "nobody", 1);
-	assert_fails(creds_find(&none, &c, source, &err), &err, MH_E_NOTFOUND);
-	assert_contains(err.text, "nobody");
-	(void)unsetenv("AWS_PROFILE");
-	(void)unsetenv("AWS_SHARED_CREDENTIALS_FILE");
-	(void)setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/x", 1);
-	assert_fails(creds_find(&none, &c, source, &err), &err, MH_E_AUTH);
-	assert_contains(err.text, "AWS_WEB_IDENTITY_TOKEN_FILE");
-	(void)unsetenv("AWS_WEB_IDENTITY_TOKEN_FILE");
-}
-
 /* --- what reaches a job
  * --------------------------------------------------------------------- */
 
@@ -485,9 +415,6 @@ int main(void)
 		cmocka_unit_test(the_sample_file_shows_every_key_at_its_default),
 		cmocka_unit_test(
 			a_file_everybody_may_write_is_refused_and_a_readable_secret_is_seen),
-		cmocka_unit_test(
-			credentials_are_looked_for_in_order_and_their_source_is_named),
-		cmocka_unit_test(a_profile_that_cannot_be_followed_is_one_clear_error),
 		cmocka_unit_test(
 			the_files_keys_win_and_a_command_from_the_pipeline_is_refused),
 		cmocka_unit_test(artifact_counts_are_held_against_the_entry),

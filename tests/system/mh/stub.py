@@ -100,6 +100,9 @@ class Stub:
         self.requests = []  # (operation or "S3 GET", body or key), in order
         self.faults = defaultdict(list)
         self.bad_signatures = []
+        self.secrets = {}  # of keys besides the stories' own
+        self.keys_seen = []  # (access key id, session token or None) of each API request, in order
+        self.accepts = None  # a function (key id, token): False answers ExpiredTokenException; None: all are taken
         self.s3_headers = {}  # of the last PUT by key
         self.waits = None  # a function (handler, types, seconds) that answers /_millhand/wait; None: 404
         self.waits_seen = []  # paths
@@ -338,7 +341,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         request = json.loads(body)
         with stub.lock:
             stub.requests.append((operation, request))
-        stub.judge_signature(self, body, "testsecret", "codepipeline")
+        key = self.headers.get("Authorization", "").partition("Credential=")[2].partition("/")[0]
+        token = self.headers.get("X-Amz-Security-Token")
+        with stub.lock:
+            stub.keys_seen.append((key, token))
+        stub.judge_signature(self, body, stub.secrets.get(key, "testsecret"), "codepipeline")
+        if stub.accepts is not None and not stub.accepts(key, token):
+            return self.answer_json(400, {"__type": "ExpiredTokenException", "message": "expired"}, None)
         fault = stub.take_fault(operation)
         if self.refuse(fault):
             return
