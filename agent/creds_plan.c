@@ -455,7 +455,7 @@ static int take_first(struct maker *m)
 	if (creds_profiles_read(&m->profiles, m->err) != 0)
 		return -1;
 	if (named && !creds_profiles_has(&m->profiles, named))
-		return mh_err_set(m->err, MH_E_NOTFOUND,
+		return mh_err_set(m->err, MH_E_CONFIG,
 				  "there is no profile \"%.60s\" in %s or %s", named,
 				  m->profiles.credentials_path
 					  ? m->profiles.credentials_path

@@ -338,6 +338,12 @@ def what_an_agent_cannot_do_is_said_at_the_start():
             ("", ["no credentials", "AWS_ACCESS_KEY_ID", "AWS_EC2_METADATA_DISABLED"])):
         with Scene(files={"config": text}) as s:
             s.refused(*parts)
+    with Scene(files={"config": ""}, env={"AWS_PROFILE": "nobody"}) as s:
+        s.refused("no profile", "nobody")
+    with Scene(env={"AWS_ACCESS_KEY_ID": "A"}) as s:
+        s.refused("AWS_SECRET_ACCESS_KEY is not")
+    with Scene(env={"AWS_WEB_IDENTITY_TOKEN_FILE": "/x"}) as s:
+        s.refused("AWS_ROLE_ARN is not")
 
 
 # ---- the same files and environment, asked of botocore ----
