@@ -6,6 +6,7 @@ import random
 import shlex
 import signal
 import sys
+import threading
 from collections import ChainMap
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -254,6 +255,18 @@ def a_process_gives_credentials_and_its_errors_are_shown_without_secrets():
         s.polls_with("AKIAPROC")
 
 
+def alive(pids):
+    out = []
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/stat") as f:
+                if f.read().rpartition(")")[2].split()[0] != "Z":
+                    out.append(pid)
+        except OSError:
+            pass  # it is gone
+    return out
+
+
 @story
 def a_process_that_hangs_is_killed_with_all_it_started_while_polls_go_on():
     with Scene(files={"credentials": "[default]\naws_access_key_id = AKIAOLD\naws_secret_access_key = oldC4nary\n"},
@@ -261,7 +274,7 @@ def a_process_that_hangs_is_killed_with_all_it_started_while_polls_go_on():
         pids = s.place.path("pids")
         s.start()
         s.polls_with("AKIAOLD")
-        s.write("config", f"[default]\ncredential_process = sh -c 'echo $$ >> {pids}; tail -f /dev/null & "
+        s.write("config", f"[default]\ncredential_process = sh -c 'echo $$ >> {pids}; tail -f /dev/null > /dev/null 2>&1 & "
                           f"echo $! >> {pids}; trap \"\" TERM; wait'\n")
         s.write("credentials", "")
         s.stub.accepts = lambda key, token: False  # makes it look for others
@@ -271,9 +284,9 @@ def a_process_that_hangs_is_killed_with_all_it_started_while_polls_go_on():
         polls = len(s.stub.requests)
         wait_for(lambda: len(s.stub.requests) > polls + 2, what="polls with the old set")
         s.said("credentials.failed", "took longer than 500 ms")
-        started = open(pids).read().split()[:2]
-        wait_for(lambda: not any(os.path.exists(f"/proc/{p}") and "State:\tZ" not in open(f"/proc/{p}/status").read()
-                                 for p in started), what="both processes to be gone")
+        wait_for(lambda: not alive(open(pids).read().split()[:2]), 5, "both processes to be gone")
+        s.agent.stop()
+        wait_for(lambda: not alive(open(pids).read().split()), 5, "the processes of an agent that ended to be gone")
 
 
 @story
@@ -304,7 +317,12 @@ def keys_that_the_service_refuses_are_renewed_once_for_all_who_ask():
         s.start(*[action(s.place, "true", provider=p) for p in ("A", "B", "C", "D")])
         s.polls_with("ASIAINSTANCE1")
         wait_for(lambda: len(s.stub.requests) > 8, what="polls of all types")
-        s.stub.accepts = lambda key, token: key != "ASIAINSTANCE1"
+        asked, m.hang = len(m.requests), threading.Event()
+        refused = []
+        s.stub.accepts = lambda key, token: key != "ASIAINSTANCE1" or refused.append(key)
+        wait_for(lambda: len(refused) >= 4 and len(m.requests) > asked, 40, "a refusal for each type")
+        equal(len(m.requests), asked + 1, "requests to the instance while one is under way")
+        m.hang.set()
         s.agent.send(signal.SIGUSR1)
         s.polls_with("ASIAINSTANCE2", 40)
         equal(len(m.sets), 2, "sets handed out")
