@@ -412,6 +412,14 @@ def d17_output_variables_beside_a_continuation_token_are_left_out(World):
 def d18_invalid_job_state_to_an_acknowledgement_is_a_lost_race_too(World):
     # The emulator says InvalidNonceException, as AWS documents; its answer is translated on the way.
     loses_the_race(World, "InvalidJobStateException")
+    with World(in_doubt="drop", max_jobs=1) as w:  # and where the first answer was lost, it settles the doubt
+        w.strict()
+        job = w.job("Doubt")
+        w.fault("AcknowledgeJob", "drop_after")
+        w.refuse_the_next_by("InvalidJobStateException")
+        w.start(w.action(w.marks.command(), "Doubt"), w.action("true"))
+        wait_for(lambda: "job.dropped" in w.agent.text(), what="the doubt to be settled")
+        equal((w.marks.lines(), job.results), ([], []), "runs and results")
 
 
 run()

@@ -175,7 +175,8 @@ def killing_the_shim_kills_the_job_and_frees_the_lock():
     # ... with what it left in the background, and what fled to a session of its own.
     def tell(jobs):
         marker = f"{jobs.root}-marker"
-        command = f"sh -c 'echo up; tail -f /dev/null & wait' {marker}"
+        # Silent, or the end of the log's pipe would end them.
+        command = f"sh -c 'exec >/dev/null 2>&1; tail -f /dev/null & wait' {marker}"
         job = jobs.start("command", {"command": f"({command} &); (setsid {command} &) & {command}"})
         wait_for(lambda: len([p for p in running(marker) if p != job.pid]) >= 4, what="the commands")
         job.kill()
@@ -190,7 +191,7 @@ def killing_the_shim_kills_the_job_and_frees_the_lock():
 def a_guard_that_is_killed_costs_its_job_a_failure_and_leaves_nothing():
     def tell(jobs):
         marker = f"{jobs.root}-marker"
-        job = jobs.start("command", {"command": f"(setsid sh -c 'tail -f /dev/null & wait' {marker} &); tail -f /dev/null"})
+        job = jobs.start("command", {"command": f"(setsid sh -c 'exec >/dev/null 2>&1; tail -f /dev/null & wait' {marker} &); tail -f /dev/null"})
         wait_for(lambda: running(marker), what="the command")
         guards = [pid for pid, _ in command_lines() if _parent(pid) == job.pid]
         equal(len(guards), 1, "children of the shim")

@@ -85,6 +85,10 @@ class StubWorld(World):
     def refuse_taken_by(self, code):
         self.stub.taken_code = code
 
+    def refuse_the_next_by(self, code):
+        """The answers to acknowledgements that come too late, from the next one on."""
+        self.refuse_taken_by(code)
+
     def another_worker_takes(self, job, code="InvalidNonceException"):
         def take(_):
             job.acked_nonce, job.status = "another worker's", "InProgress"
@@ -266,6 +270,10 @@ class EmulatorWorld(World):
                 wire.send(answer.raw)
 
         return translate
+
+    def refuse_the_next_by(self, code):
+        """In the queue, behind the faults that are planned; for that one and for all that follow."""
+        self.proxy.fault("AcknowledgeJob", *[self.refuse_taken_by(code)] * 20)
 
     def another_worker_takes(self, job, code="InvalidNonceException"):
         """Needs a short --ack-timeout, so that the job is offered again while ours is held."""
