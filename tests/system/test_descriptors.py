@@ -136,7 +136,7 @@ def after_many_jobs_the_agent_has_the_descriptors_it_had_before():
             return sorted(t for t in targets if t != "socket"), sum(t == "socket" for t in targets)
 
         batch(4)
-        wait_for(lambda: not any("pidfd" in t or "/work/" in t for t in kinds()[0]), what="the first jobs let go of")
+        wait_for(lambda: not any("pidfd" in t or "/work/" in t or "/jobs/" in t for t in kinds()[0]), what="the first jobs let go of")
         before = kinds()
         batch(40)
         wait_for(lambda: kinds()[0] == before[0], what=f"the same descriptors: {before} before, {kinds()} now")
