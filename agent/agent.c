@@ -27,11 +27,25 @@ struct job *agent_find_job(struct agent *a, const char *id)
 	return NULL;
 }
 
+const struct settings *agent_job_settings(const struct agent *a, const struct job *job)
+{
+	return job->run->past ? &job->run->past->settings : a->settings;
+}
+
 const struct action_settings *agent_action(const struct agent *a, const struct job *job)
 {
 	return job->run->entry == ENTRY_GONE
 		       ? NULL
-		       : settings_action(a->settings, job->run->entry);
+		       : settings_action(agent_job_settings(a, job), job->run->entry);
+}
+
+size_t agent_find_entry(const struct agent *a, const char *name)
+{
+	for (size_t i = 0; i < a->settings->actions.count; i++) {
+		if (strcmp(a->entries[i], name) == 0)
+			return i;
+	}
+	return ENTRY_GONE;
 }
 
 static void update_slot(struct agent *a, struct job *job)
@@ -39,13 +53,13 @@ static void update_slot(struct agent *a, struct job *job)
 	struct job_run *run = job->run;
 	bool holds = job_holds_slot(job);
 
-	if (run->entry == ENTRY_GONE || holds == run->holds_slot)
+	if (holds == run->holds_slot)
 		return;
 	run->holds_slot = holds;
 	if (holds)
-		poller_take(a->poller, run->entry);
+		poller_take(a->poller, run->slot);
 	else
-		poller_give(a->poller, run->entry, clock_mono_ms());
+		poller_give(a->poller, run->slot, clock_mono_ms());
 }
 
 struct job *agent_add_job(struct agent *a, const struct job_record *take_record,
@@ -55,7 +69,12 @@ struct job *agent_add_job(struct agent *a, const struct job_record *take_record,
 	struct job_run *run = mh_alloc(sizeof(*run));
 
 	*run = (struct job_run){
-		.agent = a, .job = job, .entry = entry, .dir_fd = -1, .lock_fd = -1
+		.agent = a,
+		.job = job,
+		.entry = entry,
+		.slot = entry == ENTRY_GONE ? a->settings->actions.count : entry,
+		.dir_fd = -1,
+		.lock_fd = -1,
 	};
 	job->run = run;
 	if (agent_action(a, job)) {
@@ -406,6 +425,7 @@ void agent_turn(void *ctx)
 	remove_closed(a);
 	if (a->stopped)
 		return;
+	agent_reload_turn(a);
 	limit_polls(a);
 	if (agent_may_poll(a)) {
 		soonest(&next, poller_run(a->poller, clock_mono_ms()));
@@ -453,7 +473,7 @@ static int open_network(struct agent *a, struct mh_err *err)
 	return 0;
 }
 
-static void open_poller(struct agent *a)
+void agent_open_poller(struct agent *a)
 {
 	const struct settings *s = a->settings;
 	struct poller_options o = { .min_ms = s->poll_interval_min_ms,
@@ -472,6 +492,17 @@ static void open_poller(struct agent *a)
 		a->entries[i] = settings_entry_name(settings_action(s, i));
 		a->polls[i] = (struct poll_call){ .agent = a, .entry = i };
 	}
+	(void)poller_add(a->poller, POLLER_NO_POLLS);
+}
+
+void agent_close_poller(struct agent *a)
+{
+	poller_free(STEAL_PTR(a->poller));
+	for (size_t i = 0; a->entries && i < a->settings->actions.count; i++)
+		free(a->entries[i]);
+	free(STEAL_PTR(a->entries));
+	free(STEAL_PTR(a->polls));
+	free(STEAL_PTR(a->plugins));
 }
 
 static int open_all(struct agent *a, struct mh_err *err)
@@ -492,7 +523,7 @@ static int open_all(struct agent *a, struct mh_err *err)
 		return -1;
 	ledger_skip_n(a->ledger, highest);
 	(void)uv_timer_init(loop_uv(a->loop), &a->timer); /* always 0 */
-	open_poller(a);
+	agent_open_poller(a);
 	loop_set_after(a->loop, agent_turn, a);
 	if (agent_start_signals(a, err) != 0 || agent_recover(a, err) != 0)
 		return -1;
@@ -500,7 +531,7 @@ static int open_all(struct agent *a, struct mh_err *err)
 	return agent_sweep(a, err);
 }
 
-int agent_new(const struct settings *settings, const struct agent_options *options,
+int agent_new(struct settings *settings, const struct agent_options *options,
 	      struct agent **ret, struct mh_err *err)
 {
 	CLEAN(free)
@@ -508,9 +539,11 @@ int agent_new(const struct settings *settings, const struct agent_options *optio
 	struct agent *a = mh_alloc(sizeof(*a));
 
 	a->settings = settings;
+	a->settings_place = settings;
 	a->options = *options;
 	a->quota = (struct retry_quota)RETRY_QUOTA_INIT;
 	a->active_ms = clock_mono_ms();
+	a->started_ms = a->active_ms;
 	a->zygote = zygote_new(job_program);
 	if (open_all(a, err) != 0) {
 		agent_free(a);
@@ -545,6 +578,7 @@ void agent_free(struct agent *a)
 	if (a->polls)
 		agent_stop_signals(a);
 	agent_wait_stop(a);
+	agent_reload_drop(a);
 	cp_free(a->cp);
 	creds_store_free(a->creds);
 	s3_free(a->s3);
@@ -552,12 +586,7 @@ void agent_free(struct agent *a)
 	http_client_free(a->http);
 	loop_free(a->loop); /* waits for removals under way */
 	jobdirs_close(a->dirs);
-	poller_free(a->poller);
-	for (size_t i = 0; a->entries && i < a->settings->actions.count; i++)
-		free(a->entries[i]);
-	free(a->entries);
-	free(a->plugins);
-	free(a->polls);
+	agent_close_poller(a);
 	ledger_close(a->ledger);
 	zygote_free(a->zygote);
 	free(a);

@@ -16,8 +16,11 @@
 struct agent;
 
 struct agent_options {
+	const char *config; /* the file that settings came from, for reload; borrowed */
+	bool verbose; /* whatever log_level says */
 	int64_t max_jobs; /* end after so many; 0: any number */
 	int64_t idle_timeout_ms; /* end after so long without a job; 0: never */
+	int64_t max_uptime_ms; /* drain after so long; 0: never */
 };
 
 /* Exit codes (peers.md section 5). */
@@ -27,7 +30,8 @@ struct agent_options {
 #define EXIT_TEMPFAIL 75
 #define EXIT_CONFIG   78
 
-int agent_new(const struct settings *settings, const struct agent_options *options,
+/* settings are borrowed, and changed in place by a reload. */
+int agent_new(struct settings *settings, const struct agent_options *options,
 	      struct agent **ret, struct mh_err *err) MH_MUST_CHECK;
 /* Answers an exit code. */
 int agent_run(struct agent *agent);

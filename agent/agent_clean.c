@@ -18,6 +18,7 @@ void agent_release_run(struct job_run *run)
 		(void)close(run->lock_fd); /* gives the lock back */
 	if (run->dir_fd >= 0)
 		(void)close(run->dir_fd); /* a directory: nothing to lose */
+	agent_release_past(run->past);
 	free(run);
 }
 

@@ -189,7 +189,7 @@ void agent_prepare(struct agent *a, struct job *job)
 		job->effects |= JOB_DO_DETAILS;
 		return;
 	}
-	if (spec_check(a->settings, action, run->data, &err) != 0) {
+	if (spec_check(agent_job_settings(a, job), action, run->data, &err) != 0) {
 		agent_fail_job(a, job, FAIL_CONFIG, err.text);
 		return;
 	}
@@ -274,8 +274,8 @@ static void fetch(struct agent *a, struct job *job)
 	if (!has_usable_creds(a, job))
 		return;
 	if (!run->transfer) {
-		run->transfer = transfer_new_fetch(a->s3, run->dir_fd,
-						   a->settings->input_max_bytes);
+		run->transfer = transfer_new_fetch(
+			a->s3, run->dir_fd, agent_job_settings(a, job)->input_max_bytes);
 		for (size_t i = 0; i < run->data->input_count; i++)
 			transfer_add_input(run->transfer, i, run->data->inputs[i].name);
 	}

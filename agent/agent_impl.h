@@ -25,11 +25,19 @@
 
 #define WANTED_MAX 8 /* questions of one handler that wait for an answer */
 
+/* Settings that a reload has replaced, for the jobs that began with them. */
+struct past_settings {
+	struct settings settings;
+	size_t users; /* freed with the last */
+};
+
 /* What is under way for a job. */
 struct job_run {
 	struct agent *agent;
 	struct job *job;
-	size_t entry; /* index of its action entry; ENTRY_GONE when there is none now */
+	struct past_settings *past; /* NULL: the present ones */
+	size_t entry; /* index of its action entry there; ENTRY_GONE when there is none */
+	size_t slot; /* its entry of the poller */
 	struct jobdata *data;
 	int bad_details; /* answers to GetJobDetails in a row that made no sense */
 	struct cp_call *call;
@@ -68,9 +76,11 @@ struct poll_call {
 };
 
 struct wait_call; /* agent_wait.c */
+struct reload; /* agent_reload.c */
 
 struct agent {
-	const struct settings *settings;
+	const struct settings *settings; /* stays where it is, also when reloaded */
+	struct settings *settings_place; /* the same, for agent_reload.c */
 	struct agent_options options;
 	struct loop *loop;
 	struct http_client *http;
@@ -80,7 +90,9 @@ struct agent {
 	struct s3 *s3;
 	struct ledger *ledger;
 	struct jobdirs *dirs;
-	struct poller *poller;
+	struct poller *poller; /* one entry per action entry; the last is for jobs of none
+				*/
+	struct reload *reload; /* under way */
 	struct retry_quota quota;
 	char boot_id[CLOCK_BOOT_ID_SIZE];
 	struct zygote *zygote;
@@ -102,6 +114,7 @@ struct agent {
 	enum agent_mode mode;
 	int terms; /* TERM and INT received so far */
 	int64_t mode_ends_ms; /* monotonic: leave the rest then */
+	int64_t started_ms; /* monotonic */
 	int64_t jobs_taken; /* acknowledged as ours in this life */
 	int64_t active_ms; /* monotonic: when there last was a job */
 	int64_t ledger_at_ms; /* the ledger refused; try again then; 0: all is well */
@@ -124,7 +137,12 @@ void agent_fail_job(struct agent *a, struct job *job, const char *failure,
 struct job *agent_add_job(struct agent *a, const struct job_record *take_record,
 			  size_t entry);
 struct job *agent_find_job(struct agent *a, const char *id);
+/* What the job began with, whatever was reloaded since. */
+const struct settings *agent_job_settings(const struct agent *a, const struct job *job);
 const struct action_settings *agent_action(const struct agent *a, const struct job *job);
+size_t agent_find_entry(const struct agent *a, const char *name);
+void agent_open_poller(struct agent *a);
+void agent_close_poller(struct agent *a);
 void agent_turn(void *ctx);
 void agent_stop(struct agent *a, int exit_code);
 
@@ -159,6 +177,16 @@ bool agent_take_reoffer(struct agent *a, struct job *job);
 /* agent_wait.c: being told when there is work; answers when to be called again. */
 int64_t agent_wait(struct agent *a, int64_t now_ms);
 void agent_wait_stop(struct agent *a);
+
+/* agent_reload.c: HUP */
+void agent_reload(struct agent *a);
+/* Once a turn: swaps when everything is ready. */
+void agent_reload_turn(struct agent *a);
+/* True while polls must wait for the swap. */
+bool agent_reload_holds(const struct agent *a);
+/* At the end, before the loop's: which waits for a thread under way. */
+void agent_reload_drop(struct agent *a);
+void agent_release_past(struct past_settings *past);
 
 /* agent_recover.c */
 int agent_recover(struct agent *a, struct mh_err *err) MH_MUST_CHECK;

@@ -60,7 +60,7 @@ static void on_term(struct agent *a)
 	a->terms++;
 	if (a->mode == MODE_HANDOVER) {
 		agent_stop(a, EXIT_OK); /* jobs are left already; only answers are not */
-	} else if (a->terms == 1 && a->mode == MODE_RUN) {
+	} else if (a->terms == 1 && a->mode != MODE_CANCEL) {
 		drain(a);
 	} else if (a->terms <= 2 && a->mode != MODE_CANCEL) {
 		cancel(a);
@@ -86,11 +86,7 @@ static void on_signal(uv_signal_t *handle, int number)
 			cancel(a);
 		return;
 	case SIGHUP:
-		log_event(LOG_LEVEL_WARN, "agent.no_reload",
-			  "this version does not reload its configuration; hand over "
-			  "with SIGUSR2 and "
-			  "start anew, running jobs go on",
-			  LOG_END);
+		agent_reload(a);
 		return;
 	case SIGCHLD:
 		zygote_reap(a->zygote);
@@ -174,17 +170,10 @@ static bool is_settling(const struct agent *a)
 	return poller_in_flight(a->poller) || jobdirs_busy(a->dirs);
 }
 
-static int64_t judge_run(struct agent *a, int64_t now_ms)
+static int64_t judge_idle(struct agent *a, int64_t now_ms, bool working)
 {
 	int64_t idle_ends = a->active_ms + a->options.idle_timeout_ms;
-	bool working = has_work(a, INT64_MAX);
 
-	if (a->options.max_jobs > 0 && a->jobs_taken >= a->options.max_jobs && !working) {
-		log_event(LOG_LEVEL_INFO, "agent.max_jobs", "has done its number of jobs",
-			  LOG_END);
-		agent_stop(a, EXIT_OK);
-		return 0;
-	}
 	if (a->options.idle_timeout_ms == 0)
 		return 0;
 	for (const struct job *job = a->jobs; job; job = job->next) {
@@ -202,10 +191,39 @@ static int64_t judge_run(struct agent *a, int64_t now_ms)
 	return 0;
 }
 
+static int64_t judge_run(struct agent *a, int64_t now_ms)
+{
+	int64_t uptime_ends = a->started_ms + a->options.max_uptime_ms;
+	bool working = has_work(a, INT64_MAX);
+	int64_t next;
+
+	if (a->options.max_jobs > 0 && a->jobs_taken >= a->options.max_jobs && !working) {
+		log_event(LOG_LEVEL_INFO, "agent.max_jobs", "has done its number of jobs",
+			  LOG_END);
+		agent_stop(a, EXIT_OK);
+		return 0;
+	}
+	next = judge_idle(a, now_ms, working);
+	if (a->options.max_uptime_ms == 0 || a->stopped)
+		return next;
+	return next > 0 && next < uptime_ends ? next : uptime_ends;
+}
+
+/* --max-uptime ends as a first TERM does. */
+static void judge_uptime(struct agent *a, int64_t now_ms)
+{
+	if (a->mode != MODE_RUN || a->options.max_uptime_ms == 0 ||
+	    now_ms - a->started_ms < a->options.max_uptime_ms)
+		return;
+	log_event(LOG_LEVEL_INFO, "agent.max_uptime", "has run for its time", LOG_END);
+	drain(a);
+}
+
 int64_t agent_judge_life(struct agent *a, int64_t now_ms)
 {
 	bool staying;
 
+	judge_uptime(a, now_ms);
 	if (a->mode == MODE_RUN)
 		return judge_run(a, now_ms);
 	staying = a->mode == MODE_HANDOVER ? is_settling(a)

@@ -211,6 +211,6 @@ static bool has_space(struct agent *a)
 
 bool agent_may_poll(struct agent *a)
 {
-	return agent_takes_jobs(a) && !a->ledger_failures && creds_store_now(a->creds) &&
-	       has_space(a);
+	return agent_takes_jobs(a) && !agent_reload_holds(a) && !a->ledger_failures &&
+	       creds_store_now(a->creds) && has_space(a);
 }

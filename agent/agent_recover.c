@@ -1,19 +1,8 @@
 /* What a starting agent does with the jobs its ledger holds. */
-#include <string.h>
-
 #include "agent/agent_impl.h"
 #include "agent/recover.h"
 #include "lib/base/log.h"
 #include "lib/base/macros.h"
-
-static size_t find_entry(const struct agent *a, const char *name)
-{
-	for (size_t i = 0; i < a->settings->actions.count; i++) {
-		if (strcmp(a->entries[i], name) == 0)
-			return i;
-	}
-	return ENTRY_GONE;
-}
 
 /* Every state but one needs no facts; a started job's are looked at when the
  * effect is carried out, as with any shim that ends. */
@@ -42,7 +31,7 @@ int agent_recover(struct agent *a, struct mh_err *err)
 		return -1;
 	for (size_t i = 0; i < count; i++) {
 		struct job *job = agent_add_job(a, &rows[i],
-						find_entry(a, rows[i].entry));
+						agent_find_entry(a, rows[i].entry));
 
 		recover_job(a, job);
 	}

@@ -120,7 +120,7 @@ void agent_spawn(struct agent *a, struct job *job)
 {
 	struct job_run *run = job->run;
 	CLEAN(free) char *work = jobdir_work_path(a->dirs, job->rec.n);
-	struct spec_input in = { .settings = a->settings,
+	struct spec_input in = { .settings = agent_job_settings(a, job),
 				 .action = agent_action(a, job),
 				 .data = run->data,
 				 .job_id = job->rec.id,

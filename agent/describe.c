@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "config.h"
 #include "lib/base/buf.h"
 #include "lib/base/clock.h"
 #include "lib/base/json.h"
@@ -36,6 +37,9 @@ static int start(const char *program, const char *plugin, int out_fd, int err_fd
 						       0);
 		rc |= posix_spawn_file_actions_adddup2(&actions, out_fd, 1);
 		rc |= posix_spawn_file_actions_adddup2(&actions, err_fd, 2);
+#ifdef HAVE_POSIX_SPAWN_FILE_ACTIONS_ADDCLOSEFROM_NP
+		rc |= posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+#endif
 		if (rc == 0)
 			rc = posix_spawn(ret, program, &actions, NULL, argv, envp);
 		(void)posix_spawn_file_actions_destroy(&actions);

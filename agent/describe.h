@@ -1,6 +1,6 @@
 /*
  * What a plugin is, without loading it here: millhand-job --describe loads it in a
- * process of its own and prints it. Blocks, for start-up alone.
+ * process of its own and prints it. Blocks: for start-up, and for a thread of its own.
  *
  *	describe_all(&settings, infos, &err);
  */

@@ -27,13 +27,15 @@ static const char usage_text[] =
 	"      --once             end after one job (--max-jobs 1)\n"
 	"      --max-jobs N       end after N jobs\n"
 	"      --idle-timeout D   end after so long without a job (30s, 5m, 1h)\n"
+	"      --max-uptime D     drain after so long, and end\n"
 	"  -v, --verbose          log at level debug\n"
 	"      --version          print the version, and end\n"
 	"  -h, --help             print this, and end\n"
 	"\n"
 	"Signals: TERM, INT drain (again: cancel jobs; again: end now), QUIT cancels,\n"
-	"USR1 logs the state, USR2 hands over: running jobs stay, the next agent finds "
-	"them.\n"
+	"HUP reads the configuration again, USR1 logs the state, USR2 hands over: "
+	"running\n"
+	"jobs stay, the next agent finds them.\n"
 	"Exit status: 0 ended as asked, 1 failed, 2 wrong usage, 75 try again later,\n"
 	"78 wrong configuration.\n";
 
@@ -61,6 +63,7 @@ enum {
 	OPT_ONCE,
 	OPT_MAX_JOBS,
 	OPT_IDLE,
+	OPT_UPTIME,
 	OPT_VERSION
 };
 
@@ -73,6 +76,7 @@ static const struct option long_options[] = {
 	{ "once", no_argument, NULL, OPT_ONCE },
 	{ "max-jobs", required_argument, NULL, OPT_MAX_JOBS },
 	{ "idle-timeout", required_argument, NULL, OPT_IDLE },
+	{ "max-uptime", required_argument, NULL, OPT_UPTIME },
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ "help", no_argument, NULL, 'h' },
@@ -128,6 +132,10 @@ static int take_option(int option, struct arguments *args)
 		if (str_to_duration_ms(optarg, &args->options.idle_timeout_ms, &err) != 0)
 			return wrong_usage(err.text) + 1;
 		return 0;
+	case OPT_UPTIME:
+		if (str_to_duration_ms(optarg, &args->options.max_uptime_ms, &err) != 0)
+			return wrong_usage(err.text) + 1;
+		return 0;
 	case OPT_VERSION:
 		puts("millhand-agent " PACKAGE_VERSION);
 		return EXIT_OK + 1;
@@ -177,11 +185,8 @@ static void protect(void)
 /* Shims write to the same log, so they are told its format. */
 static void start_log(const struct settings *s, bool verbose)
 {
-	static const enum log_level levels[] = { LOG_LEVEL_ERROR, LOG_LEVEL_WARN,
-						 LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
-
 	log_init("millhand-agent", (enum log_format)s->log_format,
-		 verbose ? LOG_LEVEL_DEBUG : levels[s->log_level]);
+		 verbose ? LOG_LEVEL_DEBUG : settings_log_level(s));
 	if (s->log_format == LOG_FORMAT_JSON)
 		(void)setenv("MILLHAND_LOG_FORMAT", "json", 1); /* else they log text */
 	else
@@ -217,7 +222,7 @@ static int exit_code_of(const struct mh_err *err)
 	}
 }
 
-static int run_agent(const struct settings *settings, const struct arguments *args)
+static int run_agent(struct settings *settings, struct arguments *args)
 {
 	struct agent *agent = NULL;
 	struct mh_err err = MH_ERR_INIT;
@@ -228,6 +233,8 @@ static int run_agent(const struct settings *settings, const struct arguments *ar
 			  "the configuration holds a secret and everybody may read it; "
 			  "chmod o-r",
 			  LOG_S("file", args->config), LOG_END);
+	args->options.config = args->config;
+	args->options.verbose = args->verbose;
 	if (agent_new(settings, &args->options, &agent, &err) != 0) {
 		if (err.cls == MH_E_CONFIG)
 			(void)mh_err_wrap(&err, "%s", args->config);

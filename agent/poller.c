@@ -10,7 +10,7 @@
 #define SAFETY_MS             60000 /* between polls of who is told when there is work */
 
 struct entry {
-	int max_jobs; /* 0: any */
+	int max_jobs; /* 0: any; or POLLER_NO_POLLS */
 	int used, reserved;
 	bool in_flight;
 	int64_t due_ms, interval_ms;
@@ -65,6 +65,8 @@ static int free_slots(const struct poller *p, const struct entry *e)
 {
 	int n = p->options.max_jobs - p->used - p->reserved;
 
+	if (e->max_jobs == POLLER_NO_POLLS)
+		return 0;
 	if (e->max_jobs > 0 && e->max_jobs - e->used - e->reserved < n)
 		n = e->max_jobs - e->used - e->reserved;
 	if (p->limit >= 0 && p->limit - p->reserved < n)

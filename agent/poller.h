@@ -42,7 +42,9 @@ struct poller_options {
 struct poller *poller_new(const struct poller_options *options, int64_t now_ms);
 void poller_free(struct poller *p);
 
-/* max_jobs 0: the host's limit alone. */
+/* max_jobs 0: the host's limit alone. POLLER_NO_POLLS: its jobs take slots, and it is
+ * never polled. */
+#define POLLER_NO_POLLS (-1)
 size_t poller_add(struct poller *p, int max_jobs);
 
 /* Polls what is due; answers when to be called again (POLLER_NEVER: not before

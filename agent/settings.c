@@ -284,6 +284,7 @@ const struct conf_key settings_keys[] = {
 	  .type = CONF_STRING,
 	  AT(plugin_dir),
 	  .def = MH_PLUGINDIR,
+	  .reloadable = true,
 	  .help = "directory of the plugins, <name>.so" },
 	{ .path = "libexec_dir",
 	  .type = CONF_STRING,
@@ -297,12 +298,14 @@ const struct conf_key settings_keys[] = {
 	  .max = 10000,
 	  .def = "8",
 	  .unit = "jobs",
+	  .reloadable = true,
 	  .help = "jobs at once on this host" },
 	{ .path = "in_doubt",
 	  .type = CONF_CHOICE,
 	  AT(in_doubt),
 	  .def = "fresh",
 	  .choices = in_doubt_choices,
+	  .reloadable = true,
 	  .help = "a job whose acknowledgement was lost, and is refused when it "
 		  "is repeated: fresh = ours if that is known within 15 s of "
 		  "the poll, adopt = ours, drop = not ours" },
@@ -310,6 +313,7 @@ const struct conf_key settings_keys[] = {
 	  .type = CONF_BOOL,
 	  AT(allow_command_from_pipeline),
 	  .def = "false",
+	  .reloadable = true,
 	  .help = "whether the configuration key \"command\" is taken from the "
 		  "pipeline" },
 	{ .path = "poll_interval_min",
@@ -318,6 +322,7 @@ const struct conf_key settings_keys[] = {
 	  .min = 10,
 	  .max = HOUR,
 	  .def = "1s",
+	  .reloadable = true,
 	  .help = "time between polls while jobs arrive" },
 	{ .path = "poll_interval_max",
 	  .type = CONF_DURATION,
@@ -325,6 +330,7 @@ const struct conf_key settings_keys[] = {
 	  .min = 10,
 	  .max = HOUR,
 	  .def = "10s",
+	  .reloadable = true,
 	  .help = "time between polls when idle" },
 	{ .path = "poll_rate",
 	  .type = CONF_INT,
@@ -333,12 +339,14 @@ const struct conf_key settings_keys[] = {
 	  .max = 1000,
 	  .def = "5",
 	  .unit = "polls a second",
+	  .reloadable = true,
 	  .help = "most polls a second, of all action types together" },
 	{ .path = "poll_wait",
 	  .type = CONF_DURATION,
 	  AT(poll_wait_ms),
 	  .max = MINUTE,
 	  .def = "20s",
+	  .reloadable = true,
 	  .help = "an endpoint that tells when there is work, as millhand-emulator does, "
 		  "is asked to answer after so long; 0: poll it instead" },
 	{ .path = "api_timeout",
@@ -347,6 +355,7 @@ const struct conf_key settings_keys[] = {
 	  .min = 100,
 	  .max = HOUR,
 	  .def = "30s",
+	  .reloadable = true,
 	  .help = "time limit of one request to the CodePipeline API" },
 	{ .path = "ack_timeout",
 	  .type = CONF_DURATION,
@@ -354,6 +363,7 @@ const struct conf_key settings_keys[] = {
 	  .min = 100,
 	  .max = 14 * SECOND,
 	  .def = "5s",
+	  .reloadable = true,
 	  .help = "time limit of one acknowledgement; short, so that a lost "
 		  "answer is noticed early" },
 	{ .path = "stall_timeout",
@@ -362,6 +372,7 @@ const struct conf_key settings_keys[] = {
 	  .min = SECOND,
 	  .max = HOUR,
 	  .def = "60s",
+	  .reloadable = true,
 	  .help = "a transfer without a byte for so long is begun anew" },
 	{ .path = "retry_base",
 	  .type = CONF_DURATION,
@@ -369,6 +380,7 @@ const struct conf_key settings_keys[] = {
 	  .min = 1,
 	  .max = MINUTE,
 	  .def = "1s",
+	  .reloadable = true,
 	  .help = "scale of the waits between retries; they double, up to 60 s" },
 	{ .path = "result_timeout",
 	  .type = CONF_DURATION,
@@ -376,12 +388,14 @@ const struct conf_key settings_keys[] = {
 	  .min = MINUTE,
 	  .max = 30 * DAY,
 	  .def = "2d",
+	  .reloadable = true,
 	  .help = "a result that could not be delivered for so long is given up" },
 	{ .path = "watch_interval",
 	  .type = CONF_DURATION,
 	  AT(watch_interval_ms),
 	  .max = HOUR,
 	  .def = "30s",
+	  .reloadable = true,
 	  .help = "how often to ask whether running actions were abandoned; 0: "
 		  "never" },
 	{ .path = "drain_timeout",
@@ -389,6 +403,7 @@ const struct conf_key settings_keys[] = {
 	  AT(drain_timeout_ms),
 	  .max = 7 * DAY,
 	  .def = "15m",
+	  .reloadable = true,
 	  .help = "a drain that takes longer ends and leaves jobs to the next "
 		  "agent" },
 	{ .path = "cancel_timeout",
@@ -396,6 +411,7 @@ const struct conf_key settings_keys[] = {
 	  AT(cancel_timeout_ms),
 	  .max = HOUR,
 	  .def = "30s",
+	  .reloadable = true,
 	  .help = "the same for cancelled jobs and for a hand-over" },
 	{ .path = "keep_failed",
 	  .type = CONF_INT,
@@ -403,6 +419,7 @@ const struct conf_key settings_keys[] = {
 	  .max = 1000,
 	  .def = "5",
 	  .unit = "jobs",
+	  .reloadable = true,
 	  .help = "how many failed jobs keep their directories, for people to "
 		  "look at" },
 	{ .path = "keep_jobs",
@@ -411,12 +428,14 @@ const struct conf_key settings_keys[] = {
 	  .min = HOUR,
 	  .max = 3650 * DAY,
 	  .def = "7d",
+	  .reloadable = true,
 	  .help = "how long closed jobs stay in the ledger" },
 	{ .path = "min_free",
 	  .type = CONF_SIZE,
 	  AT(min_free_bytes),
 	  .max = 1024 * TiB,
 	  .def = "100M",
+	  .reloadable = true,
 	  .help = "no job is taken while a file system of state_dir or work_dir "
 		  "has less free" },
 	{ .path = "log_max",
@@ -425,6 +444,7 @@ const struct conf_key settings_keys[] = {
 	  .min = 4096,
 	  .max = TiB,
 	  .def = "10M",
+	  .reloadable = true,
 	  .help = "most of one job's log that is kept" },
 	{ .path = "input_max",
 	  .type = CONF_SIZE,
@@ -432,6 +452,7 @@ const struct conf_key settings_keys[] = {
 	  .min = 1,
 	  .max = 5 * TiB,
 	  .def = "7G",
+	  .reloadable = true,
 	  .help = "largest input artifact as stored" },
 	{ .path = "unpack_max",
 	  .type = CONF_SIZE,
@@ -439,6 +460,7 @@ const struct conf_key settings_keys[] = {
 	  .min = 1,
 	  .max = 1024 * TiB,
 	  .def = "20G",
+	  .reloadable = true,
 	  .help = "largest input artifact when unpacked" },
 	{ .path = "unpack_entries",
 	  .type = CONF_INT,
@@ -447,6 +469,7 @@ const struct conf_key settings_keys[] = {
 	  .max = 100000000,
 	  .def = "500000",
 	  .unit = "files",
+	  .reloadable = true,
 	  .help = "most files, links and directories in one input artifact" },
 	{ .path = "unpack_ratio",
 	  .type = CONF_INT,
@@ -455,6 +478,7 @@ const struct conf_key settings_keys[] = {
 	  .max = 1000000,
 	  .def = "200",
 	  .unit = "times",
+	  .reloadable = true,
 	  .help = "how much an input artifact may grow when it is unpacked" },
 	{ .path = "log_format",
 	  .type = CONF_CHOICE,
@@ -467,12 +491,14 @@ const struct conf_key settings_keys[] = {
 	  AT(log_level),
 	  .def = "info",
 	  .choices = log_levels,
+	  .reloadable = true,
 	  .help = "the least important lines that are shown" },
 	{ .path = "actions",
 	  .type = CONF_GROUPS,
 	  AT(actions),
 	  .sub = action_keys,
 	  .sub_size = sizeof(struct action_settings),
+	  .reloadable = true,
 	  .help = "the action types this host serves" },
 	{ 0 },
 };
@@ -496,6 +522,14 @@ char *settings_plugin_path(const struct settings *s, const struct action_setting
 	if (a->plugin[0] == '/')
 		return mh_strdup(a->plugin);
 	return mh_format("%s/%s.so", s->plugin_dir, a->plugin);
+}
+
+enum log_level settings_log_level(const struct settings *s)
+{
+	static const enum log_level levels[] = { LOG_LEVEL_ERROR, LOG_LEVEL_WARN,
+						 LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+	return levels[s->log_level]; /* an index into log_levels */
 }
 
 int settings_read(const char *path, const char *text, struct settings *ret,

@@ -18,6 +18,7 @@
 
 #include <json-c/json.h>
 
+#include "lib/base/log.h"
 #include "lib/net/conf.h"
 
 struct sandbox_settings {
@@ -101,6 +102,8 @@ char *settings_entry_name(const struct action_settings *a) MH_MUST_CHECK;
 /* The plugin's file; the caller frees it. */
 char *settings_plugin_path(const struct settings *s,
 			   const struct action_settings *a) MH_MUST_CHECK;
+
+enum log_level settings_log_level(const struct settings *s);
 
 /* Whether the file holds a secret and others than its owner and group may read it. */
 bool settings_exposed(const char *path, const struct settings *s);

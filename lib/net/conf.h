@@ -32,6 +32,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "lib/base/buf.h"
 #include "lib/base/err.h"
 
 enum conf_type {
@@ -72,7 +73,9 @@ struct conf_key {
 	bool secret; /* --dump shows **** */
 	size_t shown_by; /* of a secret MAP: offset of a STRINGS that names what is shown
 			  */
-	bool reloadable;
+	bool reloadable; /* conf_keep() leaves it as it is in the new settings; decided by
+			    the outermost key, and for types up to CHOICE and GROUP alone
+			  */
 	const char *unit;
 	const char *help;
 	const char *const *choices; /* CHOICE; NULL-terminated */
@@ -86,6 +89,12 @@ struct conf_key {
 int conf_read(const char *path, const char *text, const struct conf_key *keys,
 	      void *settings, struct mh_err *err) MH_MUST_CHECK;
 void conf_free(const struct conf_key *keys, void *settings);
+
+/* Before `next` (read and checked) takes the place of `now`: every key that is not
+ * reloadable gets its present value, strings as the very pointers, so that who
+ * borrowed one may go on; `now` keeps copies. Names of keys whose values differed are
+ * added to kept, ("state_dir, region"). */
+void conf_keep(const struct conf_key *keys, void *now, void *next, struct buf *kept);
 
 /* For what is found wrong with values after reading: "FILE:LINE" of the key
  * ("region", "actions.[0].plugin"), or "FILE" when it is not there. Reads path or

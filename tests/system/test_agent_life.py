@@ -55,7 +55,7 @@ def arguments_are_explained_and_wrong_ones_refused():
         equal(place.run([AGENT, "--help"]).stderr, "")
         check("--idle-timeout" in place.run([AGENT, "--help"]).stdout, "help")
         check("millhand-agent" in place.run([AGENT, "--version"]).stdout, "version")
-        for words in (["--nonsense"], ["extra"], ["--max-jobs", "0"], ["--idle-timeout", "soon"], ["-c"]):
+        for words in (["--nonsense"], ["extra"], ["--max-jobs", "0"], ["--idle-timeout", "soon"], ["--max-uptime", "-1"], ["-c"]):
             done = place.run([AGENT] + words, check=False)
             equal(done.returncode, 2, str(words))
             check(done.stderr and not done.stdout, f"{words}: {done.stderr}")
@@ -165,6 +165,43 @@ def an_idle_agent_ends_when_told_to():
 
 
 @story
+def after_its_uptime_an_agent_drains_and_ends():
+    with Scene() as s:
+        job = s.stub.job()
+        agent = s.start(s.gated(), "--max-uptime", "1s")
+        s.marks.wait()
+        wait_for(lambda: "agent.max_uptime" in agent.text(), what="the end of its time")
+        other = s.stub.job()
+        s.open_gate()
+        finished(job, "success")
+        ended(agent, 0)
+        equal((other.status, agent.text().count("agent.drain")), ("Queued", 1))
+
+
+@story
+def without_jobs_an_agent_ends_when_its_time_is_over():
+    with Scene() as s:
+        agent = s.start("true", "--max-uptime", "200ms", "--idle-timeout", "1h")
+        ended(agent, 0)
+
+
+@story
+def a_drain_that_takes_too_long_leaves_the_rest_to_the_next_start():
+    with Scene(drain_timeout="300ms") as s:
+        job = s.stub.job()
+        agent = s.start(s.gated())
+        s.marks.wait()
+        agent.send(signal.SIGTERM)
+        ended(agent, 0)
+        check("job.left" in agent.text() and not job.results, agent.text())
+        second = s.place.agent(s.conf, name="second")
+        wait_for(lambda: "job.adopted" in second.text(), what="adoption")
+        s.open_gate()
+        finished(job, "success")
+        equal(s.marks.lines(), ["ran"])
+
+
+@story
 def term_drains_finishes_what_runs_and_takes_nothing_new():
     with Scene() as s:
         job = s.stub.job()
@@ -242,15 +279,13 @@ def usr2_hands_over_and_the_next_agent_adopts():
 
 
 @story
-def usr1_logs_the_state_and_hup_changes_nothing():
+def usr1_logs_the_state():
     with Scene() as s:
         s.stub.job()
         agent = s.start(s.gated())
         s.marks.wait()
-        agent.send(signal.SIGHUP)
         agent.send(signal.SIGUSR1)
         wait_for(lambda: "agent.job" in agent.text(), what="the dump")
-        check("agent.no_reload" in agent.text(), "HUP is answered")
         check("started" in agent.text().split("agent.job")[1], "the job's state")
         s.open_gate()
         equal(agent.stop(), 0)
