@@ -15,6 +15,8 @@
 #define READ_BYTES   16384
 #define FIRST_FREE   16 /* descriptors are lifted over the numbers the program gets */
 #define GROUP_KILLED 128
+#define POLL_MAX_MS  60000
+#define LOOK_MAX_MS  50 /* between two looks at a program that has no pidfd */
 
 /* One descriptor of the program that is collected here. */
 struct collector {
@@ -166,7 +168,8 @@ static int start(struct run *run, struct mh_err *err)
 		return -1;
 	for (int i = 0; i < SPAWN_OUTPUTS; i++)
 		close_fd(&run->collectors[i].write_fd);
-	run->pid_fd = (int)syscall(SYS_pidfd_open, run->pid, 0); /* -1: an old kernel */
+	/* -1 on an old kernel, or when descriptors are scarce: await_end() looks then. */
+	run->pid_fd = (int)syscall(SYS_pidfd_open, run->pid, 0);
 	if (run->request->file_max_bytes > 0) {
 		rlim_t max = (rlim_t)run->request->file_max_bytes;
 		struct rlimit limit = { .rlim_cur = max, .rlim_max = max };
@@ -197,16 +200,18 @@ static void collect(struct collector *c)
 		MH_ASSERT(buf_add(c->into, piece, (size_t)n, &err) == 0); /* it fits */
 }
 
-/* The last of fds is the one that cancels. Answers false when it did, or when the
- * deadline passed. */
-static bool wait_for_any(const struct run *run, struct pollfd *fds, nfds_t count)
+/* For most_ms at most. The last of fds is the one that cancels. Answers false when it
+ * did, or when the deadline passed. */
+static bool wait_for_any(const struct run *run, struct pollfd *fds, nfds_t count,
+			 int most_ms)
 {
 	int64_t left = run->end_ms - clock_mono_ms();
 
 	if (left <= 0)
 		return false;
 	fds[count] = (struct pollfd){ .fd = run->request->cancel_fd, .events = POLLIN };
-	(void)poll(fds, count + 1, left > 60000 ? 60000 : (int)left); /* EINTR: again */
+	(void)poll(fds, count + 1,
+		   left > most_ms ? most_ms : (int)left); /* EINTR: again */
 	return fds[count].revents == 0;
 }
 
@@ -224,7 +229,7 @@ static bool collect_all(struct run *run)
 				};
 		if (count == 0)
 			return true;
-		if (!wait_for_any(run, fds, count))
+		if (!wait_for_any(run, fds, count, POLL_MAX_MS))
 			return false;
 		for (int i = 0; i < SPAWN_OUTPUTS; i++)
 			if (run->collectors[i].read_fd >= 0)
@@ -232,14 +237,32 @@ static bool collect_all(struct run *run)
 	}
 }
 
-/* Until the program has ended; false when it was given up. */
+/* It stays to be reaped: until then its number is nobody else's. */
+static bool has_ended(const struct run *run)
+{
+	siginfo_t info = { .si_pid = 0 };
+
+	return waitid(P_PID, (id_t)run->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+	       info.si_pid != 0;
+}
+
+/* Until the program has ended; false when it was given up. A pidfd tells; without one
+ * it is looked at, soon at first, because most programs end with their pipes. */
 static bool await_end(struct run *run)
 {
 	struct pollfd fds[2] = { { .fd = run->pid_fd, .events = POLLIN } };
+	int look_ms = 1;
 
-	while (run->pid_fd >= 0 && fds[0].revents == 0) {
-		if (!wait_for_any(run, fds, 1))
+	if (run->pid_fd >= 0) {
+		while (fds[0].revents == 0)
+			if (!wait_for_any(run, fds, 1, POLL_MAX_MS))
+				return false;
+		return true;
+	}
+	while (!has_ended(run)) {
+		if (!wait_for_any(run, fds, 1, look_ms))
 			return false;
+		look_ms = look_ms < LOOK_MAX_MS / 2 ? 2 * look_ms : LOOK_MAX_MS;
 	}
 	return true;
 }

@@ -1,5 +1,12 @@
 /* Helper programs of the built-in workers, and names that are filled in. */
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "emulator/builtin/spawn.h"
 #include "emulator/builtin/task.h"
@@ -67,6 +74,27 @@ static void a_program_is_killed_when_its_caller_stops(void **state)
 		     &err, MH_E_CANCELLED);
 }
 
+static void a_program_that_closed_its_output_is_killed_at_its_deadline(void **state)
+{
+	const char *const argv[] = { "/bin/sh", "-c",
+				     "exec cat /dev/zero >/dev/null 2>&1", NULL };
+	const char *const envp[] = { "PATH=/usr/bin:/bin", NULL };
+	CLEAN(buf) struct buf out = BUF_INIT(64);
+	struct mh_err err = MH_ERR_INIT;
+	int code;
+
+	(void)state;
+	assert_fails(spawn_run(&(struct spawn_request){ .argv = argv,
+							.envp = envp,
+							.stdin_fd = -1,
+							.cancel_fd = -1,
+							.stdout_fd = -1,
+							.out = &out,
+							.timeout_ms = 200 },
+			       &code, &err),
+		     &err, MH_E_TIMEOUT);
+}
+
 static void too_much_output_is_thrown_away_not_kept_waiting(void **state)
 {
 	const char *const argv[] = { "/bin/sh", "-c",
@@ -109,15 +137,38 @@ static void a_missing_program_is_not_found(void **state)
 		     &err, MH_E_NOTFOUND);
 }
 
+/* From here on this process is on a kernel that has no pidfd_open. */
+static bool take_pidfds_away(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pidfd_open, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { .len = ARRAY_LEN(code), .filter = code };
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0 &&
+	       syscall(SYS_pidfd_open, getpid(), 0) < 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(placeholders_of_a_key_are_filled_in),
 		cmocka_unit_test(a_program_that_does_not_end_is_killed_with_its_children),
 		cmocka_unit_test(a_program_is_killed_when_its_caller_stops),
+		cmocka_unit_test(
+			a_program_that_closed_its_output_is_killed_at_its_deadline),
 		cmocka_unit_test(too_much_output_is_thrown_away_not_kept_waiting),
 		cmocka_unit_test(a_missing_program_is_not_found),
 	};
+	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	if (!take_pidfds_away()) {
+		print_message("# skipped: no seccomp filters\n");
+		return failed;
+	}
+	return failed + cmocka_run_group_tests_name("without a pidfd", tests, NULL, NULL);
 }
