@@ -510,6 +510,9 @@ static int open_all(struct agent *a, struct mh_err *err)
 	const struct settings *s = a->settings;
 	int64_t highest = 0;
 
+	/* Before it takes jobs that it could not run. */
+	if (shim_check_kernel(err) != 0)
+		return -1;
 	a->plugins = mh_alloc(s->actions.count * sizeof(*a->plugins));
 	if (describe_all(s, a->plugins, err) != 0)
 		return -1;

@@ -165,6 +165,20 @@ static void look_again(struct job *job, int64_t in_ms)
 	job->run->adopt_at_ms = clock_mono_ms() + in_ms;
 }
 
+/* One that has just ended left its lock too. Else descriptors or memory are scarce: the
+ * job goes on meanwhile, with its own deadline. */
+static void adopt_failed(struct job *job, pid_t holder, const struct mh_err *err)
+{
+	if (err->cls == MH_E_NOTFOUND) {
+		look_again(job, LOOK_AGAIN_MS);
+		return;
+	}
+	log_event(LOG_LEVEL_ERROR, "job.not_watched",
+		  "a running job cannot be watched now; trying again",
+		  LOG_I("n", job->rec.n), LOG_I("pid", holder), LOG_ERR(err), LOG_END);
+	look_again(job, LOOK_ERROR_MS);
+}
+
 static void adopt_holder(struct agent *a, struct job *job, pid_t holder)
 {
 	struct shim_events events = events_for(job);
@@ -172,9 +186,13 @@ static void adopt_holder(struct agent *a, struct job *job, pid_t holder)
 	pid_t now = 0;
 
 	FAULT_POINT("adopt.before");
-	if (holder < 0 || shim_adopt(a->loop, job->run->dir_fd, holder, &events,
-				     &job->run->shim, &err) != 0) {
+	if (holder < 0) {
 		look_again(job, LOOK_AGAIN_MS);
+		return;
+	}
+	if (shim_adopt(a->loop, job->run->dir_fd, holder, &events, &job->run->shim,
+		       &err) != 0) {
+		adopt_failed(job, holder, &err);
 		return;
 	}
 	/* The pid was looked up before the process was pinned: is it still its lock? */

@@ -291,7 +291,7 @@ static int watch_all(struct loop *loop, struct creds_process *p, struct mh_err *
 
 	p->pid_fd = (int)syscall(SYS_pidfd_open, p->pid, 0); /* close-on-exec by itself */
 	if (p->pid_fd < 0)
-		return mh_err_sys(err, "pidfd_open");
+		return mh_err_sys(err, "watch credential_process");
 	(void)uv_timer_init(loop_uv(loop), &p->timer); /* always 0 */
 	p->timer.data = p;
 	p->handles++;

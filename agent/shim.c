@@ -203,6 +203,19 @@ static struct shim *new_shim(const struct shim_events *events)
 	return s;
 }
 
+int shim_check_kernel(struct mh_err *err)
+{
+	CLEAN(fd) int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+
+	if (fd >= 0 || errno == EMFILE || errno == ENFILE || errno == ENOMEM)
+		return 0; /* it is there; scarcity may pass */
+	return mh_err_set(err, MH_E_VERSION,
+			  "the kernel gives no pidfd_open (%s), without which no job can "
+			  "be watched: Linux 5.3 or newer is needed, and no container or "
+			  "tool that denies it",
+			  strerror(errno));
+}
+
 static int open_process(struct shim *s, pid_t pid, struct mh_err *err)
 {
 	s->pid = pid;
@@ -210,7 +223,7 @@ static int open_process(struct shim *s, pid_t pid, struct mh_err *err)
 	if (s->pid_fd < 0 && errno == ESRCH)
 		return mh_err_set(err, MH_E_NOTFOUND, "process %ld is gone", (long)pid);
 	if (s->pid_fd < 0)
-		return mh_err_sys(err, "pidfd_open");
+		return mh_err_sys(err, "watch process %ld", (long)pid);
 	return 0;
 }
 

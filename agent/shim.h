@@ -37,6 +37,10 @@ struct shim_start {
 	int dir_fd; /* the job's directory; borrowed */
 };
 
+/* VERSION when the kernel, or who filters its calls, gives no pidfds. Once, before jobs
+ * are taken. */
+int shim_check_kernel(struct mh_err *err) MH_MUST_CHECK;
+
 /* -1: nothing was started. */
 int shim_start(const struct shim_start *start, const struct shim_events *events,
 	       struct shim **ret, struct mh_err *err) MH_MUST_CHECK;

@@ -152,16 +152,16 @@ static void signal_process(const struct process *p, int signal_number)
 	struct process now;
 	struct mh_err err;
 
-	if (pidfd < 0) {
-		/* Older than Linux 5.3: the id may have changed hands, which is rare.
-		 * Gone already: nothing to do. */
-		if (errno == ENOSYS)
-			(void)kill(p->pid, signal_number);
-		return;
-	}
+	if (pidfd < 0 && errno == ESRCH)
+		return; /* gone already */
 	if (read_process(p->pid, &now, &err) != 1 || now.start != p->start)
 		return; /* gone; or the caller's next look finds it again */
-	(void)syscall(SYS_pidfd_send_signal, pidfd, signal_number, NULL, 0);
+	/* Without a pidfd (before Linux 5.3, or none left) the id might change hands just
+	 * here, which is rare; a tree that lives on would be certain. */
+	if (pidfd < 0)
+		(void)kill(p->pid, signal_number);
+	else
+		(void)syscall(SYS_pidfd_send_signal, pidfd, signal_number, NULL, 0);
 }
 
 int tree_signal(pid_t root, int signal_number, size_t *ret_count, struct mh_err *err)

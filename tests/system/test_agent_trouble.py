@@ -1,8 +1,11 @@
 #!/usr/bin/python3
 """The agent on hosts and against endpoints in trouble: full disks, storms, bursts, hostile jobs."""
 import calendar
+import ctypes
 import email.utils
+import errno
 import os
+import struct
 import sys
 import time
 
@@ -177,6 +180,55 @@ def a_job_that_a_lost_ledger_forgot_keeps_its_directories_while_it_runs():
         finished(s.stub.job(), "success")
         equal(job.results, [])
         equal(s.marks.lines(), ["ran", "ran"])
+
+
+# ---- kernels ----
+
+def without_pidfds(code):
+    """What a program calls before its exec, so that pidfd_open fails with that errno for it and its children."""
+    pidfd_open, allow, refuse = 434, 0x7fff0000, 0x00050000 | code  # 434 on every architecture
+    filters = [(0x20, 0, 0, 0), (0x15, 0, 1, pidfd_open), (0x06, 0, 0, refuse), (0x06, 0, 0, allow)]
+    steps = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *f) for f in filters))
+    program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(filters), ctypes.addressof(steps)))
+    libc = ctypes.CDLL(None, use_errno=True)
+    pr_set_seccomp, pr_set_no_new_privs = 22, 38
+
+    def install():
+        libc.prctl(pr_set_no_new_privs, 1, 0, 0, 0)
+        if libc.prctl(pr_set_seccomp, 2, program) != 0:
+            raise OSError(ctypes.get_errno(), "seccomp")
+        return steps  # which must live until here
+    return install
+
+
+@story
+def a_kernel_that_gives_no_pidfds_is_one_error_and_no_job_is_taken():
+    with Scene() as s:
+        job = s.stub.job()
+        s.configure(action(s.place, "true"))
+        done = s.place.run([AGENT, "-c", s.conf], check=False, preexec_fn=without_pidfds(errno.ENOSYS))
+        lines = [line for line in done.stderr.splitlines() if " error " in line]
+        equal((done.returncode, len(lines)), (78, 1), done.stderr)
+        check("pidfd_open" in lines[0] and "Linux 5.3" in lines[0], lines[0])
+        equal((s.stub.requests, job.results), ([], []))
+
+
+@story
+def a_job_that_cannot_be_watched_for_want_of_descriptors_is_not_lost():
+    with Scene() as s:
+        running = s.stub.job()
+        s.start(action(s.place, s.marks.command() + f"; read go < {s.marks.path}.go"), action(s.place, "true", provider="New"))
+        s.marks.wait()
+        s.agent.kill()
+        s.agent = Program(s.place, "second", [AGENT, "-c", s.conf], preexec_fn=without_pidfds(errno.EMFILE))
+        s.place.programs.append(s.agent)
+        wait_for(lambda: "job.not_watched" in s.agent.text(), what="the agent to say so")
+        details = finished(s.stub.job(provider="New"), "failure")["failureDetails"]
+        equal(details["type"], "SystemUnavailable", details)
+        check("Too many open files" in details["message"], details)
+        s.marks.go()
+        finished(running, "success")
+        equal((s.marks.lines(), len(running.results)), (["ran"], 1))
 
 
 # ---- disks ----

@@ -1,3 +1,4 @@
+#include "tests/unit/no_pidfd.h"
 #include "tests/unit/test.h"
 
 #include <errno.h>
@@ -89,5 +90,11 @@ int main(void)
 		cmocka_unit_test(tree_does_not_count_zombies),
 	};
 
-	return cmocka_run_group_tests_name("tree", tests, NULL, NULL);
+	int failed = cmocka_run_group_tests_name("tree", tests, NULL, NULL);
+
+	if (!take_pidfds_away()) {
+		print_message("# skipped: no seccomp filters\n");
+		return failed;
+	}
+	return failed + cmocka_run_group_tests_name("without pidfds", tests, NULL, NULL);
 }

@@ -1,15 +1,9 @@
 /* Helper programs of the built-in workers, and names that are filled in. */
-#include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
 #include <sys/eventfd.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "emulator/builtin/spawn.h"
 #include "emulator/builtin/task.h"
+#include "tests/unit/no_pidfd.h"
 #include "tests/unit/test.h"
 
 static void placeholders_of_a_key_are_filled_in(void **state)
@@ -135,22 +129,6 @@ static void a_missing_program_is_not_found(void **state)
 							.timeout_ms = 1000 },
 			       &code, &err),
 		     &err, MH_E_NOTFOUND);
-}
-
-/* From here on this process is on a kernel that has no pidfd_open. */
-static bool take_pidfds_away(void)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pidfd_open, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = { .len = ARRAY_LEN(code), .filter = code };
-
-	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0 &&
-	       syscall(SYS_pidfd_open, getpid(), 0) < 0;
 }
 
 int main(void)
