@@ -10,7 +10,7 @@
 void agent_release_run(struct job_run *run)
 {
 	cp_cancel(run->call);
-	cp_cancel(run->watch_call);
+	agent_watch_leave(run);
 	transfer_free(run->transfer);
 	shim_free(run->shim);
 	jobdata_free(run->data);

@@ -52,9 +52,11 @@ struct job_run {
 	char reoffer_nonce[JOB_NONCE_SIZE];
 	int64_t reoffer_wall_ms, reoffer_mono_ms;
 
-	struct cp_call *watch_call; /* asking whether the action was abandoned */
-	int64_t watch_at_ms;
-	int64_t wanted[WANTED_MAX]; /* ids of the questions that wait */
+	struct watch *watch; /* whether its action was abandoned (agent_watch.c) */
+	struct wanted {
+		int64_t id;
+		int64_t round; /* of the watch, the first that answers it */
+	} wanted[WANTED_MAX]; /* questions that wait */
 	size_t wanted_count;
 };
 #define ENTRY_GONE SIZE_MAX
@@ -77,6 +79,7 @@ struct poll_call {
 
 struct wait_call; /* agent_wait.c */
 struct reload; /* agent_reload.c */
+struct watch; /* agent_watch.c */
 
 struct agent {
 	const struct settings *settings; /* stays where it is, also when reloaded */
@@ -120,6 +123,7 @@ struct agent {
 	int64_t ledger_at_ms; /* the ledger refused; try again then; 0: all is well */
 	int ledger_failures;
 	int64_t pruned_ms;
+	struct watch *watches; /* one for each execution that has jobs here */
 	bool watch_denied; /* ListActionExecutions is not ours to call */
 	int64_t disk_at_ms; /* when to look for free space again; 0: now */
 	bool disk_full;
@@ -191,8 +195,10 @@ void agent_release_past(struct past_settings *past);
 /* agent_recover.c */
 int agent_recover(struct agent *a, struct mh_err *err) MH_MUST_CHECK;
 
-/* agent_watch.c: abandoned actions */
+/* agent_watch.c: abandoned actions. Answers when to be called again, 0: by itself. */
 int64_t agent_watch(struct agent *a, struct job *job, int64_t now_ms);
+void agent_watch_leave(struct job_run *run);
+/* Its handler asks; the answer goes to the shim. */
 void agent_wanted(struct agent *a, struct job *job, int64_t id);
 
 /* agent_life.c: signals, and when it is over */

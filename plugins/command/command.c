@@ -18,6 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "wanted.h"
+
 /* A result file holds 120 KiB of variables at most; escapes may blow it up. */
 #define RESULT_FILE_MAX_BYTES (1024 * 1024)
 /* The job document's descriptor in the command: out of the way of `exec 3>file`. */
@@ -45,6 +47,7 @@ struct command {
 	const struct mh_host *host;
 	char directory[PATH_MAX]; /* where it runs */
 	char result_file[PATH_MAX];
+	struct wanted wanted;
 };
 
 __attribute__((format(printf, 3, 4))) static int fail(const struct command *c,
@@ -231,7 +234,8 @@ static int put_context(const struct command *c)
 		if (put(c, facts[i].name, c->host->info(c->job, facts[i].what)) != 0)
 			return -1;
 	}
-	if (put(c, "MILLHAND_JOB", document) != 0)
+	if (put(c, "MILLHAND_JOB", document) != 0 ||
+	    put(c, "MILLHAND_WANTED", c->wanted.script) != 0)
 		return -1;
 	return put(c, "MILLHAND_RESULT", c->result_file);
 }
@@ -251,7 +255,7 @@ static void run_child(const char *command)
 }
 
 /* Waits for the command; the host ends it when the job is cancelled. */
-static int run_command(const struct command *c, int *ret_status)
+static int run_command(struct command *c, int *ret_status)
 {
 	const char *command = c->host->config(c->job, "command");
 	pid_t pid = fork();
@@ -260,10 +264,8 @@ static int run_command(const struct command *c, int *ret_status)
 		return fail_system(c, "fork");
 	if (pid == 0)
 		run_child(command);
-	while (waitpid(pid, ret_status, 0) != pid) {
-		if (errno != EINTR)
-			return fail_system(c, "wait for the command");
-	}
+	if (wanted_wait(&c->wanted, pid, ret_status) != 0)
+		return fail_system(c, "wait for the command");
 	return 0;
 }
 
@@ -465,14 +467,20 @@ static void finish(const struct command *c, int status)
 
 static int32_t run(struct mh_job *job, const struct mh_host *host)
 {
-	struct command c = { .job = job, .host = host };
+	struct command c = { .job = job,
+			     .host = host,
+			     .wanted = { .job = job, .host = host } };
+	const char *tmp_dir = host->info(job, MH_INFO_TMP_DIR);
 	int status;
 
-	(void)snprintf(c.result_file, sizeof c.result_file, "%s/result.json",
-		       host->info(job, MH_INFO_TMP_DIR));
-	if (choose_directory(&c) == 0 && put_context(&c) == 0 && put_artifacts(&c) == 0 &&
-	    put_config(&c) == 0 && run_command(&c, &status) == 0)
+	(void)snprintf(c.result_file, sizeof c.result_file, "%s/result.json", tmp_dir);
+	if (wanted_open(&c.wanted, tmp_dir) != 0)
+		(void)fail_system(&c, "what the command asks by");
+	else if (choose_directory(&c) == 0 && put_context(&c) == 0 &&
+		 put_artifacts(&c) == 0 && put_config(&c) == 0 &&
+		 run_command(&c, &status) == 0)
 		finish(&c, status);
+	wanted_close(&c.wanted);
 	return 0;
 }
 
