@@ -3,8 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "config.h"
-#include "agent/trim.h"
+#include "agent/metrics.h"
 #include "lib/base/fault.h"
 #include "lib/base/log.h"
 #include "lib/base/macros.h"
@@ -102,6 +101,12 @@ static void remove_job(struct agent *a, struct job *job)
 	job_free(job);
 }
 
+void agent_forget_jobs(struct agent *a)
+{
+	while (a->jobs)
+		remove_job(a, a->jobs);
+}
+
 static void remove_closed(struct agent *a)
 {
 	struct job *next;
@@ -170,6 +175,7 @@ static void note_change(struct agent *a, struct job *job, enum job_state before,
 	if (job->rec.state == JOB_CLOSED)
 		a->ended[job->rec.end]++;
 	update_slot(a, job);
+	agent_observe_change(a, job, before, ev);
 	agent_log_change(a, job, before, ev);
 }
 
@@ -269,6 +275,7 @@ static int write_dirty(struct agent *a, bool sync, struct mh_err *err)
 static void ledger_failed_now(struct agent *a, const struct mh_err *err)
 {
 	ledger_rollback(a->ledger);
+	METRIC_INC(METRIC_LEDGER_FAILURES, NULL);
 	/* A full disk may get room. After anything else nothing is known about what
 	 * the file holds: a new start reads it afresh, and jobs run on meanwhile. */
 	if (err->cls != MH_E_FULL || ++a->ledger_failures > LEDGER_FAILURES_MAX) {
@@ -305,18 +312,24 @@ static void prune(struct agent *a)
 static bool commit_changes(struct agent *a)
 {
 	struct mh_err err = MH_ERR_INIT;
+	int64_t began = clock_mono_ms();
 	bool any;
 	bool sync = needs_sync(a, &any);
 
 	if (!any)
 		return true;
-	if (a->ledger_at_ms > clock_mono_ms())
+	if (a->ledger_at_ms > began)
 		return false;
+	if (!a->unwritten_ms)
+		a->unwritten_ms = began;
 	a->ledger_at_ms = 0;
 	if (write_dirty(a, sync, &err) != 0) {
 		ledger_failed_now(a, &err);
 		return false;
 	}
+	a->unwritten_ms = 0;
+	METRIC_INC(METRIC_LEDGER_COMMITS, sync ? "true" : "false");
+	METRIC_TIME(METRIC_LEDGER_DURATION, clock_mono_ms() - began, NULL);
 	fault_at_commit(a, "committed");
 	for (struct job *job = a->jobs; job; job = job->next)
 		job->dirty = false;
@@ -365,6 +378,7 @@ static int64_t run_job_timers(struct agent *a, int64_t now)
 	for (struct job *job = a->jobs; job; job = job->next) {
 		if (job->retry_at_ms && job->retry_at_ms <= now) {
 			job->retry_at_ms = 0;
+			agent_observe_retry(job);
 			agent_simple_event(a, job, JOB_EV_TIMER);
 		}
 		if (job->run->adopt_at_ms && job->run->adopt_at_ms <= now) {
@@ -420,6 +434,7 @@ void agent_turn(void *ctx)
 	int64_t now = clock_mono_ms();
 	int64_t next = run_job_timers(a, now);
 
+	METRIC_INC(METRIC_LOOP_TURNS, NULL);
 	while (settle(a))
 		;
 	remove_closed(a);
@@ -434,6 +449,7 @@ void agent_turn(void *ctx)
 		agent_wait_stop(a);
 	}
 	soonest(&next, agent_judge_life(a, clock_mono_ms()));
+	soonest(&next, agent_notify_turn(a, clock_mono_ms()));
 	set_timer(a, next, clock_mono_ms());
 }
 
@@ -444,153 +460,4 @@ void agent_stop(struct agent *a, int exit_code)
 	a->stopped = true;
 	a->exit_code = exit_code;
 	loop_stop(a->loop);
-}
-
-/* --- life
- * -------------------------------------------------------------------------------------
- */
-
-static int open_network(struct agent *a, struct mh_err *err)
-{
-	struct creds_tools tools = { .loop = a->loop, .settings = a->settings };
-	struct http_options http = { .ca_file = a->settings->ca_file,
-				     .user_agent = "millhand-agent/" PACKAGE_VERSION,
-				     .insecure_plain_ok = a->settings->allow_plain_http };
-	struct cp_options cp = { .settings = a->settings };
-
-	if (http_client_new(a->loop, &http, &a->http, err) != 0)
-		return -1;
-	a->aws = aws_new(a->http, a->settings->region);
-	tools.http = a->http;
-	tools.aws = a->aws;
-	if (creds_store_new(&tools, &a->creds, err) != 0)
-		return -1;
-	cp.aws = a->aws;
-	cp.creds = a->creds;
-	if (cp_new(&cp, &a->cp, err) != 0 ||
-	    s3_new(a->aws, a->settings, &a->s3, err) != 0)
-		return -1;
-	return 0;
-}
-
-void agent_open_poller(struct agent *a)
-{
-	const struct settings *s = a->settings;
-	struct poller_options o = { .min_ms = s->poll_interval_min_ms,
-				    .max_ms = s->poll_interval_max_ms,
-				    .retry_base_ms = s->retry_base_ms,
-				    .rate = (double)s->poll_rate,
-				    .max_jobs = (int)s->max_jobs,
-				    .poll = agent_poll,
-				    .ctx = a };
-
-	a->poller = poller_new(&o, clock_mono_ms());
-	a->entries = mh_alloc(s->actions.count * sizeof(*a->entries));
-	a->polls = mh_alloc(s->actions.count * sizeof(*a->polls));
-	for (size_t i = 0; i < s->actions.count; i++) {
-		(void)poller_add(a->poller, (int)settings_action(s, i)->max_jobs);
-		a->entries[i] = settings_entry_name(settings_action(s, i));
-		a->polls[i] = (struct poll_call){ .agent = a, .entry = i };
-	}
-	(void)poller_add(a->poller, POLLER_NO_POLLS);
-}
-
-void agent_close_poller(struct agent *a)
-{
-	poller_free(STEAL_PTR(a->poller));
-	for (size_t i = 0; a->entries && i < a->settings->actions.count; i++)
-		free(a->entries[i]);
-	free(STEAL_PTR(a->entries));
-	free(STEAL_PTR(a->polls));
-	free(STEAL_PTR(a->plugins));
-}
-
-static int open_all(struct agent *a, struct mh_err *err)
-{
-	const struct settings *s = a->settings;
-	int64_t highest = 0;
-
-	/* Before it takes jobs that it could not run. */
-	if (shim_check_kernel(err) != 0)
-		return -1;
-	a->plugins = mh_alloc(s->actions.count * sizeof(*a->plugins));
-	if (describe_all(s, a->plugins, err) != 0)
-		return -1;
-	if (clock_boot_id(a->boot_id, err) != 0 ||
-	    ledger_open(s->state_dir, &a->ledger, err) != 0)
-		return -1;
-	FAULT_POINT("start.ledger_opened");
-	if (loop_new(&a->loop, err) != 0 || open_network(a, err) != 0 ||
-	    jobdirs_open(s->state_dir, s->work_dir, a->loop, &a->dirs, err) != 0 ||
-	    jobdirs_highest(a->dirs, &highest, err) != 0)
-		return -1;
-	ledger_skip_n(a->ledger, highest);
-	(void)uv_timer_init(loop_uv(a->loop), &a->timer); /* always 0 */
-	agent_open_poller(a);
-	loop_set_after(a->loop, agent_turn, a);
-	if (agent_start_signals(a, err) != 0 || agent_recover(a, err) != 0)
-		return -1;
-	FAULT_POINT("start.recovered");
-	return agent_sweep(a, err);
-}
-
-int agent_new(struct settings *settings, const struct agent_options *options,
-	      struct agent **ret, struct mh_err *err)
-{
-	CLEAN(free)
-	char *job_program = mh_format("%s/millhand-job", settings->libexec_dir);
-	struct agent *a = mh_alloc(sizeof(*a));
-
-	a->settings = settings;
-	a->settings_place = settings;
-	a->options = *options;
-	a->quota = (struct retry_quota)RETRY_QUOTA_INIT;
-	a->active_ms = clock_mono_ms();
-	a->started_ms = a->active_ms;
-	a->zygote = zygote_new(job_program);
-	if (open_all(a, err) != 0) {
-		agent_free(a);
-		return -1;
-	}
-	*ret = a;
-	return 0;
-}
-
-int agent_run(struct agent *a)
-{
-	log_event(
-		LOG_LEVEL_INFO, "agent.ready", "polling",
-		LOG_S("endpoint", a->settings->endpoint ? a->settings->endpoint : "AWS"),
-		LOG_S("region", a->settings->region),
-		LOG_I("action_types", (int64_t)a->settings->actions.count),
-		LOG_I("max_jobs", a->settings->max_jobs), LOG_END);
-	trim_resident();
-	if (!a->stopped)
-		loop_run(a->loop);
-	log_event(LOG_LEVEL_INFO, "agent.ended", "the agent ends",
-		  LOG_I("exit", a->exit_code), LOG_I("jobs", a->jobs_taken), LOG_END);
-	return a->exit_code;
-}
-
-void agent_free(struct agent *a)
-{
-	if (!a)
-		return;
-	while (a->jobs)
-		remove_job(a, a->jobs);
-	if (a->polls)
-		agent_stop_signals(a);
-	agent_wait_stop(a);
-	agent_reload_drop(a);
-	cp_free(a->cp);
-	creds_store_free(a->creds);
-	s3_free(a->s3);
-	aws_free(a->aws);
-	http_client_free(a->http);
-	loop_free(a->loop); /* waits for removals under way */
-	jobdirs_close(a->dirs);
-	agent_close_poller(a);
-	ledger_close(a->ledger);
-	zygote_free(a->zygote);
-	free(a);
 }

@@ -20,7 +20,9 @@
 #include "agent/retry.h"
 #include "agent/s3.h"
 #include "agent/shim.h"
+#include "agent/status_http.h"
 #include "agent/transfer.h"
+#include "lib/base/notify.h"
 #include "lib/net/loop.h"
 
 #define WANTED_MAX 8 /* questions of one handler that wait for an answer */
@@ -46,6 +48,8 @@ struct job_run {
 	int dir_fd, lock_fd; /* -1: not open */
 	bool holds_slot, has_dirs;
 	int quota_taken; /* by its last retry */
+	int64_t stage_ms; /* since when in this stage (monotonic); 0: from an earlier life
+			   */
 	int64_t adopt_at_ms; /* look at its lock again then (monotonic); 0: no need */
 
 	/* Offered again while its acknowledgement was under way; "" nonce: it was not. */
@@ -74,6 +78,9 @@ struct poll_call {
 	size_t entry;
 	int batch;
 	bool failing; /* said so already */
+	int64_t sent_ms, answered_ms, good_ms; /* monotonic, the last; 0: never */
+	int64_t good_wall_ms;
+	enum cp_result result; /* of the last */
 	struct cp_call *call;
 };
 
@@ -131,6 +138,16 @@ struct agent {
 	int exit_code;
 	uint64_t ended[JOB_END_COUNT]; /* jobs by how they were closed */
 	uint64_t doubts_kept; /* in doubt, and taken as ours by policy */
+
+	/* What others are told of it. */
+	struct status_http *status; /* NULL: nobody may ask */
+	struct notify manager;
+	int64_t started_wall_ms;
+	int64_t unwritten_ms; /* since when changes wait for the ledger (monotonic); 0: no
+			       */
+	int64_t fed_ms, told_ms; /* the watchdog; the manager's status line (monotonic) */
+	char told[128];
+	bool starved; /* the watchdog, because something is overdue */
 };
 
 /* agent.c */
@@ -141,6 +158,7 @@ void agent_fail_job(struct agent *a, struct job *job, const char *failure,
 struct job *agent_add_job(struct agent *a, const struct job_record *take_record,
 			  size_t entry);
 struct job *agent_find_job(struct agent *a, const char *id);
+void agent_forget_jobs(struct agent *a); /* running ones go on */
 /* What the job began with, whatever was reloaded since. */
 const struct settings *agent_job_settings(const struct agent *a, const struct job *job);
 const struct action_settings *agent_action(const struct agent *a, const struct job *job);
@@ -154,6 +172,45 @@ void agent_stop(struct agent *a, int exit_code);
 void agent_log_change(struct agent *a, struct job *job, enum job_state before,
 		      const struct job_event *ev);
 void agent_log_dump(struct agent *a);
+
+/* agent_observe.c: what is counted */
+void agent_observe_change(struct agent *a, struct job *job, enum job_state before,
+			  const struct job_event *ev);
+void agent_observe_retry(const struct job *job);
+void agent_observe_poll_sent(struct poll_call *p);
+/* jobs: -1 when it failed. */
+void agent_observe_poll(struct agent *a, struct poll_call *p, enum cp_result result,
+			int jobs);
+/* Counters that begin at 0 rather than with their first event. */
+void agent_observe_start(struct agent *a);
+void agent_observe_gauges(struct agent *a);
+/* How polls went, over a reload: what is not there any more is forgotten. */
+struct poll_memory;
+struct poll_memory *agent_observe_remember(const struct agent *a);
+void agent_observe_recall(struct agent *a, struct poll_memory *take);
+
+/* agent_health.c: whether it is well */
+#define HEALTH_WHY_SIZE 160
+/* False: something it owes is overdue, *ret_why says what. */
+bool agent_is_well(const struct agent *a, int64_t now_ms, char ret_why[HEALTH_WHY_SIZE]);
+enum ready_check { READY_RUNNING, READY_LEDGER, READY_DISK, READY_POLLS, READY_CHECKS };
+extern const char *const ready_check_names[READY_CHECKS];
+bool agent_is_ready(const struct agent *a, enum ready_check check, int64_t now_ms,
+		    char ret_why[HEALTH_WHY_SIZE]);
+const char *agent_mode_name(const struct agent *a);
+
+/* agent_status.c: the HTTP server (metrics_listen) */
+void agent_status_start(struct agent *a);
+
+/* agent_notify.c: the service manager */
+void agent_notify_open(struct agent *a);
+void agent_notify_ready(struct agent *a);
+void agent_notify_mode(struct agent *a);
+/* A reload begins, or has ended. */
+void agent_notify_reload(struct agent *a, bool begins);
+/* Feeds the watchdog when there is something to feed it for; answers when to be called
+ * again. */
+int64_t agent_notify_turn(struct agent *a, int64_t now_ms);
 
 /* agent_effects.c */
 void agent_prepare(struct agent *a, struct job *job);

@@ -30,6 +30,7 @@ static void set_mode(struct agent *a, enum agent_mode mode, int64_t timeout_ms,
 	a->mode_ends_ms = clock_mono_ms() + timeout_ms;
 	log_event(LOG_LEVEL_INFO, event, message, LOG_I("jobs", live),
 		  LOG_I("within_ms", timeout_ms), LOG_END);
+	agent_notify_mode(a);
 }
 
 static void drain(struct agent *a)

@@ -142,13 +142,8 @@ static int64_t creds_seconds(const struct agent *a)
 
 void agent_log_dump(struct agent *a)
 {
-	static const char *const modes[] = { [MODE_RUN] = "run",
-					     [MODE_DRAIN] = "drain",
-					     [MODE_CANCEL] = "cancel",
-					     [MODE_HANDOVER] = "handover" };
-
 	log_event(LOG_LEVEL_INFO, "agent.state", "state of the agent",
-		  LOG_S("mode", modes[a->mode]), LOG_I("taken", a->jobs_taken),
+		  LOG_S("mode", agent_mode_name(a)), LOG_I("taken", a->jobs_taken),
 		  LOG_I("delivered", (int64_t)a->ended[JOB_END_DELIVERED]),
 		  LOG_I("refused", (int64_t)a->ended[JOB_END_REFUSED]),
 		  LOG_I("gone", (int64_t)a->ended[JOB_END_GONE]),

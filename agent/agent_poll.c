@@ -122,6 +122,10 @@ static void poll_failed(struct agent *a, struct poll_call *p,
 	struct poller_failure f = { .throttled = answer->result == CP_THROTTLED,
 				    .asked_ms = answer->asked_ms };
 	int64_t delay = poller_failed(a->poller, p->entry, &f, clock_mono_ms());
+	/* One that was answered, and cannot be read, is unknown. */
+	enum cp_result result = answer->result == CP_OK ? CP_UNKNOWN : answer->result;
+
+	agent_observe_poll(a, p, result, -1);
 
 	/* Once, not at every try: an endpoint may be away for days. */
 	log_event(p->failing ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN, "poll.failed",
@@ -137,6 +141,7 @@ static void poll_succeeded(struct agent *a, struct poll_call *p, size_t offers,
 			   size_t bad, const struct mh_err *why)
 {
 	poller_answered(a->poller, p->entry, (int)offers, clock_mono_ms());
+	agent_observe_poll(a, p, CP_OK, (int)offers);
 	if (p->failing)
 		log_event(LOG_LEVEL_INFO, "poll.recovered", "polling works again",
 			  LOG_S("entry", a->entries[p->entry]), LOG_END);
@@ -181,6 +186,7 @@ void agent_poll(void *ctx, size_t entry, int batch)
 						batch);
 
 	p->batch = batch;
+	agent_observe_poll_sent(p);
 	p->call = cp_send(a->cp, &cp_op_poll, body, on_poll, p);
 }
 

@@ -9,6 +9,7 @@
  * given the old settings for the rest of their lives.
  */
 #include "agent/agent_impl.h"
+#include "agent/metrics.h"
 #include "lib/base/log.h"
 #include "lib/base/macros.h"
 
@@ -57,10 +58,13 @@ static void was_read(uv_work_t *work, int status)
 	r->ready = true;
 	if (r->err.cls == MH_OK && !again && !a->stopped)
 		return; /* agent_reload_turn() swaps */
-	if (r->err.cls != MH_OK && !again)
+	if (r->err.cls != MH_OK && !again) {
+		METRIC_INC(METRIC_CONFIG_RELOADS, "false");
 		log_event(LOG_LEVEL_ERROR, "agent.not_reloaded",
 			  "the new configuration is wrong; the old one stays in force",
 			  LOG_ERR(&r->err), LOG_END);
+		agent_notify_reload(a, false);
+	}
 	a->reload = NULL;
 	reload_free(r);
 	if (again && !a->stopped)
@@ -82,6 +86,7 @@ void agent_reload(struct agent *a)
 {
 	log_event(LOG_LEVEL_INFO, "agent.reload", "reading the configuration again",
 		  LOG_S("file", a->options.config), LOG_END);
+	agent_notify_reload(a, true);
 	if (!a->reload) {
 		start(a);
 	} else if (a->reload->ready) {
@@ -171,6 +176,8 @@ static void swap(struct agent *a, struct reload *r)
 {
 	CLEAN(buf) struct buf kept = BUF_INIT(NAMES_MAX);
 
+	struct poll_memory *polls = agent_observe_remember(a);
+
 	agent_wait_stop(a);
 	agent_close_poller(a); /* knows the old entries */
 	conf_keep(settings_keys, a->settings_place, &r->next, &kept);
@@ -179,10 +186,13 @@ static void swap(struct agent *a, struct reload *r)
 	r->next = (struct settings){ 0 };
 	a->plugins = STEAL_PTR(r->plugins);
 	agent_open_poller(a);
+	agent_observe_recall(a, polls);
 	move_slots(a);
 	set_log_level(a);
 	a->disk_at_ms = 0; /* min_free may be another */
+	METRIC_INC(METRIC_CONFIG_RELOADS, "true");
 	log_reloaded(a, &kept);
+	agent_notify_reload(a, false);
 }
 
 void agent_reload_turn(struct agent *a)

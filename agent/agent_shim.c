@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "agent/agent_impl.h"
+#include "agent/metrics.h"
 #include "agent/recover.h"
 #include "agent/spec.h"
 #include "lib/base/fault.h"
@@ -140,6 +141,7 @@ void agent_spawn(struct agent *a, struct job *job)
 		agent_fail_job(a, job, FAIL_SYSTEM, err.text);
 		return;
 	}
+	METRIC_INC(METRIC_JOBS_STARTED, job->rec.entry);
 	log_event(LOG_LEVEL_INFO, "job.started", "started", LOG_S("job", job->rec.id),
 		  LOG_I("n", job->rec.n), LOG_S("entry", job->rec.entry),
 		  LOG_S("plugin", in.action->plugin), LOG_I("pid", shim_pid(run->shim)),

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "agent/agent_impl.h"
+#include "agent/metrics.h"
 #include "lib/base/fault.h"
 #include "lib/base/json.h"
 #include "lib/base/log.h"
@@ -179,6 +180,11 @@ static void on_wait(void *ctx, struct http_answer *answer)
 
 	FAULT_POINT("wait.answer");
 	wait_unlink(w);
+	METRIC_INC(METRIC_API_REQUESTS, "wait",
+		   answer->status == STATUS_OK ? "ok"
+		   : answer->status == 0       ? "no_answer"
+		   : answer->status >= 500     ? "http_5xx"
+					       : "http_4xx");
 	wait_answered(w->agent, w, answer);
 	wait_free(w);
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/metrics.h"
 #include "lib/base/clock.h"
 #include "lib/base/fault.h"
 #include "lib/base/json.h"
@@ -218,6 +219,8 @@ static void creds_came(void *ctx, const struct mh_err *err)
 
 	call->wait = NULL;
 	if (!err) {
+		if (call->refused)
+			METRIC_INC(METRIC_API_RETRIES, "signature");
 		send_call(call);
 		return;
 	}
@@ -275,8 +278,15 @@ static void answered(void *ctx, struct http_answer *http)
 				      .error_type = http_answer_header(
 					      http, "x-amzn-errortype") },
 		    &a);
+	METRIC_INC(METRIC_API_REQUESTS, call->op->operation,
+		   cp_code_label(&a, http->status));
+	METRIC_TIME(METRIC_API_DURATION, clock_mono_ms() - a.sent_mono_ms,
+		    call->op->operation);
+	if (a.result == CP_THROTTLED)
+		METRIC_INC(METRIC_THROTTLED, call->op->operation);
 	if (!call->repeated && a.result == CP_AUTH && skew_was_learned(call, &a)) {
 		call->repeated = true;
+		METRIC_INC(METRIC_API_RETRIES, "signature");
 		send_call(call);
 		return;
 	}

@@ -42,6 +42,10 @@ enum cp_result {
 #undef X
 };
 const char *cp_result_name(enum cp_result r);
+struct cp_answer;
+/* "ok", a code as this program knows it, or what kind of answer it was: for metrics,
+ * so never a word of the endpoint's own. */
+const char *cp_code_label(const struct cp_answer *a, long status);
 
 struct cp_answer {
 	enum cp_result result;

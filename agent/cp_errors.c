@@ -95,6 +95,23 @@ static const struct code_row *find_code(const char *code)
 	return NULL;
 }
 
+const char *cp_code_label(const struct cp_answer *a, long status)
+{
+	const struct code_row *row = find_code(a->code);
+
+	if (a->result == CP_OK)
+		return "ok";
+	if (status == 0)
+		return "no_answer";
+	if (row)
+		return row->code;
+	if (status >= 500)
+		return "http_5xx";
+	if (status >= 400)
+		return "http_4xx";
+	return status >= 300 ? "http_3xx" : "bad_answer";
+}
+
 /* "namespace#Code:uri" to "Code"; only what a code is made of is kept (semantics A6). */
 static void trim_code(const char *raw, char *ret, size_t size)
 {

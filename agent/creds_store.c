@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "agent/metrics.h"
 #include "agent/retry.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -250,6 +251,7 @@ static void adopt(struct creds_store *s, const struct creds *keys, int64_t life_
 	memcpy(s->source, s->plan.name, sizeof(s->source));
 	s->expires_mono_ms = life_ms == CREDS_NEVER ? CREDS_NEVER
 						    : clock_mono_ms() + life_ms;
+	METRIC_INC(METRIC_CREDS_REFRESHES, "ok");
 	say_adopted(s, is_new_source, stale);
 	s->failures = 0;
 	s->retry_mono_ms = 0;
@@ -267,6 +269,7 @@ static void fetch_failed(struct creds_store *s, const struct mh_err *err)
 					 RETRY_CAP_MS);
 	int64_t life = creds_store_life_ms(s);
 
+	METRIC_INC(METRIC_CREDS_REFRESHES, "failed");
 	s->last = *err;
 	(void)mh_err_wrap(&s->last, "credentials");
 	s->retry_mono_ms = clock_mono_ms() + delay;

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/metrics.h"
+#include "lib/base/clock.h"
 #include "lib/base/fault.h"
 #include "lib/base/macros.h"
 #include "lib/base/str.h"
@@ -24,6 +26,8 @@ struct s3_call {
 	int64_t skew_used_ms;
 	bool is_put;
 	int64_t offset, max_bytes; /* GET: where it began, and the limit of the whole */
+	int64_t size; /* PUT */
+	int64_t sent_ms; /* monotonic */
 	s3_done_fn done;
 	void *ctx;
 };
@@ -221,6 +225,48 @@ static void judge(const struct s3_call *call, const struct http_answer *http,
 	}
 }
 
+/* For metrics: never a word of the store's own. */
+static const char *code_label(const struct http_answer *http, enum s3_result result)
+{
+	static const char *const labels[] = {
+		[S3_OK] = "ok",
+		[S3_AGAIN] = "again",
+		[S3_EXPIRED] = "expired",
+		[S3_DENIED] = "denied",
+		[S3_MISSING] = "missing",
+		[S3_CHANGED] = "changed",
+		[S3_TOO_LARGE] = "too_large",
+		[S3_BAD] = "refused",
+	};
+
+	if (result != S3_AGAIN)
+		return labels[result];
+	if (http->status == 0)
+		return "no_answer";
+	return http->status >= 500 ? "http_5xx" : labels[result];
+}
+
+static void observe(const struct s3_call *call, const struct http_answer *http,
+		    const struct s3_answer *a)
+{
+	const char *op = call->is_put ? "S3 PUT" : "S3 GET";
+	const char *dir = call->is_put ? "out" : "in";
+	int64_t took_ms = clock_mono_ms() - call->sent_ms;
+	char code[CODE_SIZE];
+
+	METRIC_INC(METRIC_API_REQUESTS, op, code_label(http, a->result));
+	METRIC_TIME(METRIC_API_DURATION, took_ms, op);
+	METRIC_TIME(METRIC_ARTIFACT_DURATION, took_ms, dir);
+	/* What a store that said no has taken in cannot be known. */
+	if (!call->is_put)
+		METRIC_ADD(METRIC_ARTIFACT_BYTES, (uint64_t)a->bytes, dir);
+	else if (a->result == S3_OK)
+		METRIC_ADD(METRIC_ARTIFACT_BYTES, (uint64_t)call->size, dir);
+	read_code(buf_text(&http->body), code);
+	if (http->status >= 400 && (strcmp(code, "SlowDown") == 0 || http->status == 429))
+		METRIC_INC(METRIC_THROTTLED, op);
+}
+
 static void answered(void *ctx, struct http_answer *http)
 {
 	struct s3_call *call = ctx;
@@ -233,6 +279,7 @@ static void answered(void *ctx, struct http_answer *http)
 	else
 		FAULT_POINT("fetch.answer");
 	judge(call, http, &a);
+	observe(call, http, &a);
 	free(call);
 	done(done_ctx, &a);
 }
@@ -246,6 +293,7 @@ static struct s3_call *call_new(const struct s3 *s3, bool is_put, s3_done_fn don
 
 	*call = (struct s3_call){ .aws = s3->aws,
 				  .skew_used_ms = aws_skew_ms(s3->aws, "s3"),
+				  .sent_ms = clock_mono_ms(),
 				  .is_put = is_put,
 				  .done = done,
 				  .ctx = ctx };
@@ -302,6 +350,7 @@ struct s3_call *s3_put(struct s3 *s3, const struct s3_put *put, s3_done_fn done,
 	struct address at = { 0 };
 	struct aws_request r;
 
+	call->size = put->size;
 	address_of(s3, put->artifact, &at);
 	r = (struct aws_request){
 		.service = "s3",

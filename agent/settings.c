@@ -480,6 +480,13 @@ const struct conf_key settings_keys[] = {
 	  .unit = "times",
 	  .reloadable = true,
 	  .help = "how much an input artifact may grow when it is unpacked" },
+	{ .path = "metrics_listen",
+	  .type = CONF_STRING,
+	  AT(metrics_listen),
+	  .example = "127.0.0.1:9464",
+	  .help = "loopback address and port where /metrics (for Prometheus), /healthz, "
+		  "/readyz and /status.json are shown to whoever asks; absent: "
+		  "nowhere" },
 	{ .path = "log_format",
 	  .type = CONF_CHOICE,
 	  AT(log_format),

@@ -78,6 +78,7 @@ struct settings {
 
 	int64_t log_max_bytes, input_max_bytes;
 	int64_t unpack_max_bytes, unpack_max_entries, unpack_max_ratio;
+	char *metrics_listen; /* absent: nowhere */
 	int log_format, log_level; /* index into the choices "text", "json" and so on */
 
 	struct conf_list actions; /* struct action_settings */

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "agent/settings.h"
+#include "agent/status_http.h"
 #include "lib/base/json.h"
 #include "lib/base/macros.h"
 #include "lib/net/uri.h"
@@ -169,6 +170,17 @@ static int check_network(const struct check *c)
 	if (s->ca_file && access(s->ca_file, R_OK) != 0)
 		return bad(c, "ca_file", "%s: %s", s->ca_file, strerror(errno));
 	return 0;
+}
+
+static int check_metrics(const struct check *c)
+{
+	const char *listen = c->settings->metrics_listen;
+	struct sockaddr_storage ignored;
+	struct mh_err why = MH_ERR_INIT;
+
+	if (!listen || status_http_address(listen, &ignored, &why) == 0)
+		return 0;
+	return bad(c, "metrics_listen", "%s", why.text);
 }
 
 static int check_credentials(const struct check *c)
@@ -338,7 +350,8 @@ int settings_check(const char *path, const char *text, const struct settings *s,
 	struct check c = { .path = path, .text = text, .settings = s, .err = err };
 
 	if (check_file_mode(&c) != 0 || check_directories(&c) != 0 ||
-	    check_network(&c) != 0 || check_credentials(&c) != 0)
+	    check_network(&c) != 0 || check_metrics(&c) != 0 ||
+	    check_credentials(&c) != 0)
 		return -1;
 	if (s->poll_interval_min_ms > s->poll_interval_max_ms)
 		return bad(&c, "poll_interval_min", "is longer than poll_interval_max");

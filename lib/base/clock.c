@@ -43,6 +43,15 @@ int64_t clock_mono_ms(void)
 	return mono_source();
 }
 
+int64_t clock_awake_us(void)
+{
+	struct timespec ts;
+
+	if (clock_gettime(CLOCK_MONOTONIC, &ts) != 0)
+		MH_BUG("clock_gettime");
+	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
 void clock_set_for_test(int64_t (*wall_ms)(void), int64_t (*mono_ms)(void))
 {
 	wall_source = wall_ms ? wall_ms : system_wall_ms;

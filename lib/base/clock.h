@@ -12,6 +12,9 @@
 
 int64_t clock_wall_ms(void); /* since 1970-01-01 UTC */
 int64_t clock_mono_ms(void); /* since some point before the process started */
+/* CLOCK_MONOTONIC as others on this host read it: stands still while the host sleeps. For
+ * telling them; deadlines are clock_mono_ms()'s. */
+int64_t clock_awake_us(void);
 
 /* Tests put both clocks under their control; NULL gives them back. */
 void clock_set_for_test(int64_t (*wall_ms)(void), int64_t (*mono_ms)(void));
