@@ -44,23 +44,33 @@ static int read_key(int dirfd, struct creds_key *key, struct mh_err *err)
 	if ((st.st_mode & 077) != 0)
 		return mh_err_set(
 			err, MH_E_CONFIG,
-			"others may read it (mode %03o): chmod 600, or remove it "
-			"(open jobs then need new credentials, and secret configuration "
-			"values must be given anew)",
+			"others may read it (mode %03o): chmod 600, or remove it and "
+			"start with --new-key (open jobs then need new credentials, and "
+			"secret configuration values must be given anew)",
 			(unsigned)st.st_mode & 0777);
 	if (b.len != sizeof(key->bytes))
 		return mh_err_set(
 			err, MH_E_CONFIG,
-			"it has %zu bytes, not %zu: remove it (open jobs then need "
-			"new credentials, and secret configuration values must be "
-			"given anew)",
+			"it has %zu bytes, not %zu: put it back, or remove it and start "
+			"with --new-key (open jobs then need new credentials, and secret "
+			"configuration values must be given anew)",
 			b.len, sizeof(key->bytes));
 	memcpy(key->bytes, b.data, sizeof(key->bytes));
 	sodium_memzero(b.data, b.len);
 	return 0;
 }
 
-int creds_key_open(const char *data_dir, struct creds_key **ret, struct mh_err *err)
+static int missing_key(struct mh_err *err)
+{
+	return mh_err_set(
+		err, MH_E_NOTFOUND,
+		"it is missing, and secret configuration values in emulator.db "
+		"are sealed under it: put it back, or start once with --new-key "
+		"(those values must then be given anew)");
+}
+
+static int open_key(const char *data_dir, bool make, struct creds_key **ret,
+		    struct mh_err *err)
 {
 	CLEAN(fd) int dirfd = -1;
 	struct creds_key *key;
@@ -73,13 +83,23 @@ int creds_key_open(const char *data_dir, struct creds_key **ret, struct mh_err *
 	key = mh_alloc(sizeof(*key));
 	rc = read_key(dirfd, key, err);
 	if (rc != 0 && err->cls == MH_E_NOTFOUND)
-		rc = make_key(dirfd, key, err);
+		rc = make ? make_key(dirfd, key, err) : missing_key(err);
 	if (rc != 0) {
 		creds_key_free(key);
 		return mh_err_wrap(err, "%s/%s", data_dir, KEY_FILE);
 	}
 	*ret = key;
 	return 0;
+}
+
+int creds_key_open(const char *data_dir, struct creds_key **ret, struct mh_err *err)
+{
+	return open_key(data_dir, true, ret, err);
+}
+
+int creds_key_open_old(const char *data_dir, struct creds_key **ret, struct mh_err *err)
+{
+	return open_key(data_dir, false, ret, err);
 }
 
 void creds_key_free(struct creds_key *key)

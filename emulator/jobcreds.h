@@ -18,8 +18,12 @@
 
 struct creds_key; /* 32 bytes in <data_dir>/creds.key (0600), made on first start */
 
+/* Makes one where there is none. */
 int creds_key_open(const char *data_dir, struct creds_key **ret,
 		   struct mh_err *err) MH_MUST_CHECK;
+/* NOTFOUND where there is none: for a data directory with values that were sealed. */
+int creds_key_open_old(const char *data_dir, struct creds_key **ret,
+		       struct mh_err *err) MH_MUST_CHECK;
 void creds_key_free(struct creds_key *key);
 
 #define CREDS_KEY_SUBKEY_BYTES 32

@@ -13,6 +13,7 @@
 #include "emulator/engine/engine.h"
 #include "emulator/options.h"
 #include "emulator/server.h"
+#include "emulator/store/pipelines.h"
 #include "emulator/store/store.h"
 #include "emulator/tls.h"
 #include "emulator/wait.h"
@@ -32,6 +33,7 @@ static const char sample_text[] =
 
 struct emulator {
 	const struct settings *settings;
+	bool new_key;
 	int lock_fd;
 	struct model *model;
 	struct creds_key *key;
@@ -90,6 +92,20 @@ static int check_git_root(const struct settings *s, struct mh_err *err)
 	return 0;
 }
 
+/* A new one in place of one that was lost would shut secrets in without a word. */
+static int open_key(struct emulator *e, struct mh_err *err)
+{
+	bool sealed = false;
+	int rc = creds_key_open_old(e->settings->data_dir, &e->key, err);
+
+	if (rc == 0 || err->cls != MH_E_NOTFOUND)
+		return rc;
+	if (!e->new_key &&
+	    (store_pipeline_any_sealed(e->store, &sealed, err) != 0 || sealed))
+		return -1; /* sealed: it says that the key is missing */
+	return creds_key_open(e->settings->data_dir, &e->key, err);
+}
+
 static int open_data(struct emulator *e, struct mh_err *err)
 {
 	const char *dir = e->settings->data_dir;
@@ -98,7 +114,7 @@ static int open_data(struct emulator *e, struct mh_err *err)
 	if (fs_mkdir_p(dir, 0700, err) != 0)
 		return mh_err_wrap(err, "data directory %s", dir);
 	if (lock_data_dir(dir, &e->lock_fd, err) != 0 ||
-	    store_open(db, &e->store, err) != 0 || creds_key_open(dir, &e->key, err) != 0)
+	    store_open(db, &e->store, err) != 0 || open_key(e, err) != 0)
 		return -1;
 	return 0;
 }
@@ -194,9 +210,9 @@ static void wait_for_signal(const sigset_t *set)
 		  LOG_S("signal", got == SIGINT ? "INT" : "TERM"), LOG_END);
 }
 
-static int run(const struct settings *settings)
+static int run(const struct settings *settings, bool new_key)
 {
-	struct emulator e = { .settings = settings, .lock_fd = -1 };
+	struct emulator e = { .settings = settings, .new_key = new_key, .lock_fd = -1 };
 	struct mh_err err = MH_ERR_INIT;
 	sigset_t set;
 	int rc;
@@ -259,7 +275,7 @@ static int grant(const struct command_line *c, const struct settings *s)
 		log_init("millhand-emulator", (enum log_format)s->log_format,
 			 settings_log_level(s));
 		hide_secrets(s);
-		return run(s);
+		return run(s, c->new_key);
 	default:
 		MH_BUG("a wish that needs no settings");
 	}

@@ -27,6 +27,7 @@ void options_print_help(void)
 		"\n"
 		"  --config FILE             read settings from a file; options win over "
 		"it\n"
+		"  --new-key                 make a new creds.key where it is lost\n"
 		"  --check                   look at the settings, start nothing\n"
 		"  --dump                    print the settings as a configuration file\n"
 		"  --sample                  print a commented configuration file\n"
@@ -86,6 +87,10 @@ static int take_argument(struct command_line *c, char **argv, int *at)
 	if (!str_starts_with(argument, "--") || argument[2] == '\0')
 		return usage_error(argument, " is not understood");
 	argument += 2;
+	if (strcmp(argument, "new-key") == 0) {
+		c->new_key = true;
+		return 0;
+	}
 	for (size_t i = 0; i < ARRAY_LEN(wishes); i++) {
 		if (strcmp(argument, wishes[i].name) == 0) {
 			c->wish = wishes[i].wish;

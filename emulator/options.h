@@ -27,6 +27,7 @@ struct option_value {
 struct command_line {
 	enum wish wish;
 	const char *config; /* or NULL */
+	bool new_key; /* in place of one that is lost */
 	struct option_value options[OPTIONS_MAX];
 	size_t option_count;
 };

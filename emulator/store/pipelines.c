@@ -77,6 +77,23 @@ int store_pipeline_exists(struct store *s, const char *name, bool *ret,
 	return 0;
 }
 
+int store_pipeline_any_sealed(struct store *s, bool *ret, struct mh_err *err)
+{
+	CLEAN(stmt) struct stmt q;
+	int rc;
+
+	/* Within a string the quotes would be escaped: this is the member itself. */
+	store_query(s, &q,
+		    "SELECT 1 FROM pipeline_versions"
+		    " WHERE instr(declaration, '{\"sealed\":\"') > 0 LIMIT 1",
+		    "");
+	rc = stmt_next(&q, err);
+	if (rc < 0)
+		return -1;
+	*ret = rc > 0;
+	return 0;
+}
+
 int store_pipeline_count(struct store *s, int64_t *ret, struct mh_err *err)
 {
 	CLEAN(stmt) struct stmt q;

@@ -40,6 +40,10 @@ int store_pipeline_exists(struct store *s, const char *name, bool *ret,
 			  struct mh_err *err) MH_MUST_CHECK;
 int store_pipeline_count(struct store *s, int64_t *ret, struct mh_err *err) MH_MUST_CHECK;
 
+/* Whether any version of any pipeline has a value that is sealed (seal.h). */
+int store_pipeline_any_sealed(struct store *s, bool *ret,
+			      struct mh_err *err) MH_MUST_CHECK;
+
 /* What a listing shows, kept in columns. */
 struct store_pipeline_summary {
 	const char *pipeline_type;

@@ -6,7 +6,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from mh.programs import SHARED, Place, Program, client, free_port, wait_for  # noqa: E402
+from mh.programs import EMULATOR, SHARED, Place, Program, client, free_port, wait_for  # noqa: E402
 from mh.tap import check, equal, raises, run, skip, story  # noqa: E402
 
 ROLE = "arn:aws:iam::000000000000:role/r"
@@ -192,6 +192,39 @@ def a_secret_reaches_the_worker_alone():
         check(holds(emulator.data_dir, job["id"]), "the search finds what is stored in clear")
         equal(holds(emulator.data_dir, CANARY), [], "files with the secret")
         check(CANARY not in emulator.text(), "the secret is in the log")
+
+
+@story
+def a_lost_key_of_sealed_secrets_is_one_error_and_is_replaced_on_demand_alone():
+    with Place() as place:
+        first = place.emulator()
+        key = os.path.join(first.data_dir, "creds.key")
+        equal(first.stop(), 0)
+        os.unlink(key)
+        emulator = place.emulator(name="nothing-sealed")  # nothing was lost
+        cp = emulator.client("codepipeline")
+        cp.create_custom_action_type(**MAKE)
+        cp.create_pipeline(pipeline=pipeline())
+        equal(emulator.stop(), 0)
+        os.rename(key, key + ".kept")
+        argv = [EMULATOR, "--listen", "127.0.0.1:0", "--data-dir", emulator.data_dir]
+        done = place.run(argv, check=False)
+        lines = [line for line in done.stderr.splitlines() if " error " in line]
+        equal((done.returncode, len(lines)), (1, 1), done.stderr)
+        check(all(part in lines[0] for part in (key, "missing", "emulator.db", "--new-key")), lines[0])
+        check(not os.path.exists(key), "no key was made")
+
+        os.rename(key + ".kept", key)
+        again = place.emulator(name="put-back")
+        cp = again.client("codepipeline")
+        masked = cp.get_pipeline(name="release")["pipeline"]
+        equal(password(cp.update_pipeline(pipeline=masked)["pipeline"]), "****")
+        equal(again.stop(), 0)
+        os.unlink(key)
+        cp = place.emulator("--new-key", name="new").client("codepipeline")
+        raises("InvalidActionDeclarationException", cp.update_pipeline, pipeline=masked)
+        masked["stages"][1]["actions"][0]["configuration"]["Password"] = "given-anew"
+        cp.update_pipeline(pipeline=masked)
 
 
 @story
