@@ -93,7 +93,7 @@ class ApiError(Exception):
 
 
 class Stub:
-    def __init__(self):
+    def __init__(self, address="127.0.0.1"):
         self.lock = threading.RLock()
         self.jobs = []
         self.objects = {}
@@ -110,7 +110,7 @@ class Stub:
         self.taken_code = "InvalidNonceException"  # to an acknowledgement that comes too late
         self.before = {}  # operation: a function that is called once, with the request, before it happens
         self.hanging = threading.Event()
-        self.server = _Server(("127.0.0.1", 0), _Handler)
+        self.server = _Server((address, 0), _Handler)
         self.server.stub = self
         self.port = self.server.server_address[1]
         self.endpoint = f"http://127.0.0.1:{self.port}"
