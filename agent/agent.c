@@ -10,7 +10,6 @@
 
 #define LEDGER_RETRY_CAP_MS 10000
 #define LEDGER_FAILURES_MAX 20
-#define QUOTA_EMPTY_WAIT_MS 60000
 #define PRUNE_EVERY_MS      (3600 * INT64_C(1000))
 #define KEEP_ROWS           100 /* closed jobs that stay, however old */
 
@@ -133,36 +132,6 @@ static struct job_env environment(const struct agent *a)
 	};
 }
 
-/* The retry quota slows retrying down when most of it fails; it never ends it,
- * because results must get through. */
-static void note_quota(struct agent *a, struct job *job, enum job_event_type type)
-{
-	switch (type) {
-	case JOB_EV_ACK_AGAIN:
-	case JOB_EV_ACK_UNKNOWN:
-	case JOB_EV_DETAILS_AGAIN:
-	case JOB_EV_TRANSFER_AGAIN:
-	case JOB_EV_PUT_AGAIN:
-	case JOB_EV_PUT_UNKNOWN:
-		if (job->retry_at_ms &&
-		    !retry_quota_take(&a->quota, type == JOB_EV_PUT_UNKNOWN,
-				      &job->run->quota_taken))
-			job->retry_at_ms = clock_mono_ms() +
-					   retry_jitter_ms(QUOTA_EMPTY_WAIT_MS);
-		return;
-	case JOB_EV_ACK_OURS:
-	case JOB_EV_DETAILS:
-	case JOB_EV_FETCHED:
-	case JOB_EV_STORED:
-	case JOB_EV_PUT_DONE:
-		retry_quota_give(&a->quota, job->run->quota_taken);
-		job->run->quota_taken = 0;
-		return;
-	default:
-		return;
-	}
-}
-
 static void note_change(struct agent *a, struct job *job, enum job_state before,
 			const struct job_event *ev)
 {
@@ -202,7 +171,7 @@ void agent_event(struct agent *a, struct job *job, const struct job_event *ev)
 			  LOG_S("event", job_event_name(ev->type)), LOG_END);
 		return;
 	}
-	note_quota(a, job, ev->type);
+	agent_note_quota(a, job, ev->type);
 	if (job->rec.state != before)
 		note_change(a, job, before, ev);
 	do_local_steps(a, job);

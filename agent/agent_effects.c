@@ -222,6 +222,7 @@ static void on_transfer(void *ctx, const struct transfer_report *r)
 	struct agent *a = job->run->agent;
 	bool storing = job->rec.state == JOB_STORING;
 
+	agent_heard_store(a, r->end);
 	if (r->end != TRANSFER_DONE)
 		log_event(LOG_LEVEL_WARN, storing ? "store.failed" : "fetch.failed",
 			  r->text, LOG_S("job", job->rec.id), LOG_I("n", job->rec.n),

@@ -104,6 +104,7 @@ struct agent {
 				*/
 	struct reload *reload; /* under way */
 	struct retry_quota quota;
+	struct retry_outage api_outage, store_outage;
 	char boot_id[CLOCK_BOOT_ID_SIZE];
 	struct zygote *zygote;
 
@@ -211,6 +212,13 @@ void agent_notify_reload(struct agent *a, bool begins);
 /* Feeds the watchdog when there is something to feed it for; answers when to be called
  * again. */
 int64_t agent_notify_turn(struct agent *a, int64_t now_ms);
+
+/* agent_retry.c. The quota slows retrying down when most of it fails; it never ends it,
+ * because results must get through. To be called after the event set the job's timer. */
+void agent_note_quota(struct agent *a, struct job *job, enum job_event_type type);
+/* An answer, or none: the first good one after an outage ends all waiting for it. */
+void agent_heard_api(void *ctx, enum cp_result result);
+void agent_heard_store(struct agent *a, enum transfer_end end);
 
 /* agent_effects.c */
 void agent_prepare(struct agent *a, struct job *job);

@@ -13,7 +13,9 @@ static int open_network(struct agent *a, struct mh_err *err)
 	struct http_options http = { .ca_file = a->settings->ca_file,
 				     .user_agent = "millhand-agent/" PACKAGE_VERSION,
 				     .insecure_plain_ok = a->settings->allow_plain_http };
-	struct cp_options cp = { .settings = a->settings };
+	struct cp_options cp = { .settings = a->settings,
+				 .heard = agent_heard_api,
+				 .heard_ctx = a };
 
 	if (http_client_new(a->loop, &http, &a->http, err) != 0)
 		return -1;

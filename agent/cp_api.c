@@ -26,6 +26,8 @@ struct cp {
 	struct aws_endpoint endpoint;
 	char *path;
 	struct creds_store *creds;
+	void (*heard)(void *ctx, enum cp_result result);
+	void *heard_ctx;
 	struct cp_call *calls;
 };
 
@@ -59,6 +61,8 @@ int cp_new(const struct cp_options *o, struct cp **ret, struct mh_err *err)
 		return mh_err_wrap(err, "endpoint");
 	}
 	cp->aws = o->aws;
+	cp->heard = o->heard;
+	cp->heard_ctx = o->heard_ctx;
 	cp->settings = o->settings;
 	cp->path = mh_format("%s/", cp->endpoint.prefix);
 	cp->creds = o->creds;
@@ -203,6 +207,8 @@ static void deliver(struct cp_call *call, struct cp_answer *a)
 	cp_done_fn done = call->done;
 	void *done_ctx = call->ctx;
 
+	if (call->cp->heard)
+		call->cp->heard(call->cp->heard_ctx, a->result);
 	call_free(call);
 	done(done_ctx, a);
 	json_object_put(a->body);

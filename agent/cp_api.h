@@ -62,6 +62,9 @@ struct cp_options {
 	struct aws *aws; /* borrowed */
 	const struct settings *settings; /* borrowed */
 	struct creds_store *creds; /* borrowed */
+	/* Told how each call ends, before its own callback; or NULL. */
+	void (*heard)(void *ctx, enum cp_result result);
+	void *heard_ctx;
 };
 int cp_new(const struct cp_options *o, struct cp **ret, struct mh_err *err) MH_MUST_CHECK;
 /* Cancels what is under way, without callbacks. */

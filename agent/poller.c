@@ -191,6 +191,16 @@ int64_t poller_failed(struct poller *p, size_t entry, const struct poller_failur
 	return delay;
 }
 
+void poller_recovered(struct poller *p, int64_t now_ms)
+{
+	for (size_t i = 0; i < p->count; i++) {
+		struct entry *e = &p->entries[i];
+
+		if (e->failures > 0 && e->due_ms > now_ms)
+			e->due_ms = now_ms;
+	}
+}
+
 void poller_take(struct poller *p, size_t entry)
 {
 	p->entries[entry].used++;

@@ -61,6 +61,9 @@ struct poller_failure {
 int64_t poller_failed(struct poller *p, size_t entry, const struct poller_failure *f,
 		      int64_t now_ms);
 
+/* The service is back after an outage: who kept its distance is due now. */
+void poller_recovered(struct poller *p, int64_t now_ms);
+
 void poller_take(struct poller *p, size_t entry);
 void poller_give(struct poller *p, size_t entry, int64_t now_ms);
 

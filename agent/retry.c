@@ -79,6 +79,20 @@ void retry_quota_give(struct retry_quota *q, int taken_by_last_retry)
 		q->tokens = RETRY_QUOTA_CAPACITY;
 }
 
+void retry_outage_failed(struct retry_outage *o)
+{
+	if (o->failures < RETRY_OUTAGE_FAILURES)
+		o->failures++;
+}
+
+bool retry_outage_over(struct retry_outage *o)
+{
+	bool over = o->failures == RETRY_OUTAGE_FAILURES;
+
+	o->failures = 0;
+	return over;
+}
+
 void rate_init(struct rate_bucket *b, double rate_per_s, double burst, int64_t now_ms)
 {
 	MH_ASSERT(rate_per_s > 0 && burst >= 1);

@@ -47,6 +47,16 @@ struct retry_quota {
 bool retry_quota_take(struct retry_quota *q, bool after_timeout, int *ret_taken);
 void retry_quota_give(struct retry_quota *q, int taken_by_last_retry);
 
+/* An outage of one service, seen from its answers: that many calls of all jobs in a row
+ * came to nothing. What passes by itself is shorter. */
+struct retry_outage {
+	int failures;
+};
+#define RETRY_OUTAGE_FAILURES 5
+void retry_outage_failed(struct retry_outage *o);
+/* A call got through: true when that is the end of an outage. */
+bool retry_outage_over(struct retry_outage *o);
+
 /* A token bucket: `rate` requests a second, up to `burst` at once. A throttle
  * halves the rate, each success brings a twentieth of the full rate back. */
 struct rate_bucket {

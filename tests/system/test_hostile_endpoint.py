@@ -613,4 +613,29 @@ def while_the_endpoint_is_away_the_agent_is_idle_and_then_it_reports():
         equal(sorted(s.marks.lines()), sorted(j.id for j in held), "each ran once")
 
 
+
+@story
+def the_first_answer_after_an_outage_ends_the_waiting_of_every_result():
+    with Scene(max_jobs=20) as s:
+        gate, port = s.place.path("gate"), free_port()
+        os.mkfifo(gate)
+        s.proxy.close()
+        s.proxy = Proxy(s.stub.port, port=port)
+        jobs = [s.stub.job(provider="Plain") for _ in range(20)]
+        s.start(action(s.place, s.marks.command("$MILLHAND_JOB_ID") + f"; read -r x < {gate}", provider="Plain"))
+        s.marks.wait(20)
+        s.proxy.close()
+        keep = os.open(gate, os.O_RDWR)
+        os.write(keep, b"go\n" * 20)
+        # A hundred tries empty the quota; from then on most results stand back for up to a minute.
+        wait_for(lambda: s.agent.text().count("api.failed") >= 120, 20, "the retry quota to be empty")
+        s.proxy = Proxy(s.stub.port, port=port)
+        wait_for(lambda: all(j.results for j in jobs), 30, "every result")
+        for job in jobs:
+            finished(job, "success")
+        os.close(keep)
+        check("service.recovered" in s.agent.text(), "the agent does not say that the service is back")
+        equal(sorted(s.marks.lines()), sorted(j.id for j in jobs), "each ran once")
+
+
 run()

@@ -228,6 +228,11 @@ static void errors_back_off_to_a_minute_and_a_freed_slot_does_not_hurry_them(voi
 		s->now += delay;
 	}
 	assert_int_equal(last, 45000);
+	s->now -= 44000;
+	poller_recovered(s->p, s->now); /* it is back: nobody waits that out */
+	assert_string_equal(run(s, NULL), "0:7 ");
+	(void)poller_failed(s->p, 0, &f, s->now);
+	s->now += 60000;
 	(void)run(s, NULL);
 	(void)poller_failed(s->p, 0, &f, s->now);
 	poller_give(s->p, 0, s->now);

@@ -81,6 +81,23 @@ static void the_quota_runs_dry_and_fills_up_again(void **ctx)
 	assert_int_equal(q.tokens, RETRY_QUOTA_CAPACITY);
 }
 
+static void only_many_failures_in_a_row_are_an_outage(void **ctx)
+{
+	struct retry_outage o = { 0 };
+
+	(void)ctx;
+	assert_false(retry_outage_over(&o));
+	for (int i = 1; i < RETRY_OUTAGE_FAILURES; i++)
+		retry_outage_failed(&o);
+	assert_false(retry_outage_over(&o));
+	retry_outage_failed(&o);
+	assert_false(retry_outage_over(&o)); /* it began anew */
+	for (int i = 0; i < 3 * RETRY_OUTAGE_FAILURES; i++)
+		retry_outage_failed(&o);
+	assert_true(retry_outage_over(&o));
+	assert_false(retry_outage_over(&o)); /* told once */
+}
+
 static void the_bucket_lets_a_burst_through_and_then_its_rate(void **ctx)
 {
 	struct rate_bucket b;
@@ -191,6 +208,7 @@ int main(void)
 		T(patient_backoff_doubles_to_its_cap_and_never_falls_under_half),
 		T(a_wish_of_the_server_is_heeded_within_five_seconds),
 		T(the_quota_runs_dry_and_fills_up_again),
+		T(only_many_failures_in_a_row_are_an_outage),
 		T(the_bucket_lets_a_burst_through_and_then_its_rate),
 		T(a_throttle_halves_the_rate_and_success_brings_it_back),
 		T(the_bucket_ignores_a_clock_that_goes_backwards),
