@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/control.h"
 #include "agent/metrics.h"
 #include "lib/base/fault.h"
 #include "lib/base/log.h"
@@ -417,6 +418,7 @@ void agent_turn(void *ctx)
 	} else {
 		agent_wait_stop(a);
 	}
+	control_again(a->control);
 	soonest(&next, agent_judge_life(a, clock_mono_ms()));
 	soonest(&next, agent_notify_turn(a, clock_mono_ms()));
 	set_timer(a, next, clock_mono_ms());

@@ -97,7 +97,7 @@ const char *agent_mode_name(const struct agent *a)
 					     [MODE_CANCEL] = "cancel",
 					     [MODE_HANDOVER] = "handover" };
 
-	return names[a->mode];
+	return a->mode == MODE_RUN && a->paused ? "paused" : names[a->mode];
 }
 
 static bool entry_polls(const struct agent *a, const struct poll_call *p, int64_t now_ms)
@@ -143,6 +143,8 @@ bool agent_is_ready(const struct agent *a, enum ready_check check, int64_t now_m
 	case READY_RUNNING:
 		if (a->mode != MODE_RUN || a->stopped)
 			why = "it takes no new jobs, because it is to end";
+		else if (a->paused)
+			why = "it takes no new jobs until it is resumed";
 		break;
 	case READY_LEDGER:
 		if (a->ledger_failures > 0)

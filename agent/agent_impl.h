@@ -87,6 +87,7 @@ struct poll_call {
 struct wait_call; /* agent_wait.c */
 struct reload; /* agent_reload.c */
 struct watch; /* agent_watch.c */
+struct control;
 
 struct agent {
 	const struct settings *settings; /* stays where it is, also when reloaded */
@@ -122,7 +123,9 @@ struct agent {
 	uv_signal_t signals[7];
 	size_t signal_count;
 
+	struct control *control; /* NULL: it could not be had */
 	enum agent_mode mode;
+	bool paused; /* by an operator: no new jobs, and no end */
 	int terms; /* TERM and INT received so far */
 	int64_t mode_ends_ms; /* monotonic: leave the rest then */
 	int64_t started_ms; /* monotonic */
@@ -164,8 +167,6 @@ void agent_forget_jobs(struct agent *a); /* running ones go on */
 const struct settings *agent_job_settings(const struct agent *a, const struct job *job);
 const struct action_settings *agent_action(const struct agent *a, const struct job *job);
 size_t agent_find_entry(const struct agent *a, const char *name);
-void agent_open_poller(struct agent *a);
-void agent_close_poller(struct agent *a);
 void agent_turn(void *ctx);
 void agent_stop(struct agent *a, int exit_code);
 
@@ -240,12 +241,19 @@ void agent_release_run(struct job_run *run);
 /* agent_poll.c */
 void agent_poll(void *ctx, size_t entry, int batch);
 bool agent_may_poll(struct agent *a);
+/* In plain words, or NULL when it polls. */
+const char *agent_why_no_polls(const struct agent *a);
+void agent_open_poller(struct agent *a);
+void agent_close_poller(struct agent *a);
 /* Acknowledges the job by the nonce it was offered with again; false when it was not. */
 bool agent_take_reoffer(struct agent *a, struct job *job);
 
 /* agent_wait.c: being told when there is work; answers when to be called again. */
 int64_t agent_wait(struct agent *a, int64_t now_ms);
 void agent_wait_stop(struct agent *a);
+
+/* agent_control.c: what operators ask; without its socket the agent goes on */
+void agent_open_control(struct agent *a);
 
 /* agent_reload.c: HUP */
 void agent_reload(struct agent *a);

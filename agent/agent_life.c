@@ -13,7 +13,7 @@ bool agent_is_live(const struct job *job)
 
 bool agent_takes_jobs(const struct agent *a)
 {
-	return a->mode == MODE_RUN && !a->stopped;
+	return a->mode == MODE_RUN && !a->paused && !a->stopped;
 }
 
 /* --- modes ----------------------------------------------------------------------------

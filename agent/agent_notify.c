@@ -22,7 +22,9 @@ static void describe(const struct agent *a, char *ret, size_t size)
 			    : a->mode == MODE_CANCEL ? "cancelling jobs"
 						     : "handing over";
 
-	if (a->mode == MODE_RUN && a->disk_full)
+	if (a->mode == MODE_RUN && a->paused)
+		doing = "drained: taking no jobs until it is resumed";
+	else if (a->mode == MODE_RUN && a->disk_full)
 		doing = "taking no jobs: the disk is full";
 	else if (a->mode == MODE_RUN && a->ledger_failures > 0)
 		doing = "taking no jobs: the ledger cannot be written";

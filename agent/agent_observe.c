@@ -315,7 +315,7 @@ static void set_state(const struct agent *a)
 	for (enum ready_check c = 0; c < READY_CHECKS; c++)
 		ready = agent_is_ready(a, c, now, why) && ready;
 	METRIC_SET(METRIC_READY, ready, NULL);
-	METRIC_SET(METRIC_DRAINING, a->mode != MODE_RUN, NULL);
+	METRIC_SET(METRIC_DRAINING, a->mode != MODE_RUN || a->paused, NULL);
 	METRIC_SET(METRIC_PAUSED,
 		   a->mode == MODE_RUN && (a->disk_full || a->ledger_failures > 0), NULL);
 	METRIC_SET(METRIC_RETRY_QUOTA, a->quota.tokens, NULL);

@@ -215,6 +215,23 @@ static bool has_space(struct agent *a)
 	return !a->disk_full;
 }
 
+const char *agent_why_no_polls(const struct agent *a)
+{
+	if (a->mode != MODE_RUN)
+		return "the agent is ending";
+	if (a->paused)
+		return "the agent was drained; resume it";
+	if (a->options.max_jobs > 0 && a->jobs_taken >= a->options.max_jobs)
+		return "the agent has done its number of jobs (--max-jobs)";
+	if (a->ledger_failures > 0)
+		return "the ledger cannot be written";
+	if (!creds_store_now(a->creds))
+		return "there are no credentials";
+	if (a->disk_full)
+		return "there is too little free space (min_free)";
+	return NULL;
+}
+
 bool agent_may_poll(struct agent *a)
 {
 	return agent_takes_jobs(a) && !agent_reload_holds(a) && !a->ledger_failures &&

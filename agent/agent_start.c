@@ -1,5 +1,6 @@
 /* The agent's parts put together in their order, run, and taken apart. */
 #include "agent/agent_impl.h"
+#include "agent/control.h"
 #include "agent/metrics.h"
 #include "agent/trim.h"
 #include "config.h"
@@ -90,6 +91,7 @@ static int open_all(struct agent *a, struct mh_err *err)
 	if (agent_start_signals(a, err) != 0 || agent_recover(a, err) != 0)
 		return -1;
 	FAULT_POINT("start.recovered");
+	agent_open_control(a);
 	return agent_sweep(a, err);
 }
 
@@ -145,6 +147,7 @@ void agent_free(struct agent *a)
 		agent_stop_signals(a);
 	agent_wait_stop(a);
 	agent_reload_drop(a);
+	control_close(a->control);
 	status_http_close(a->status);
 	cp_free(a->cp);
 	creds_store_free(a->creds);

@@ -270,6 +270,20 @@ void poller_hint(struct poller *p, size_t entry, int64_t now_ms)
 		e->due_ms = now_ms;
 }
 
+size_t poller_poll_now(struct poller *p, int64_t now_ms)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < p->count; i++) {
+		struct entry *e = &p->entries[i];
+
+		if (e->due_ms > now_ms)
+			e->due_ms = now_ms;
+		count += e->in_flight || free_slots(p, e) > 0;
+	}
+	return count;
+}
+
 void poller_limit(struct poller *p, int jobs)
 {
 	p->limit = jobs;

@@ -72,6 +72,10 @@ void poller_waiting(struct poller *p, bool on, int64_t now_ms);
 /* From when on to wait for work of this entry: now_ms or earlier for at once,
  * POLLER_NEVER when it is polled anyway or could take nothing. */
 int64_t poller_may_wait(const struct poller *p, size_t entry, int64_t now_ms);
+/* Whatever was planned: polls all entries as soon as slots and rate allow; answers how
+ * many have a slot. */
+size_t poller_poll_now(struct poller *p, int64_t now_ms);
+
 /* There is said to be work. */
 void poller_hint(struct poller *p, size_t entry, int64_t now_ms);
 

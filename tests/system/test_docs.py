@@ -8,7 +8,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from mh.pages import Page  # noqa: E402
-from mh.programs import AGENT, ARCHIVE, BUILD, EMULATOR, JOB, PLUGIN_COMMAND, SRC, Place  # noqa: E402
+from mh.programs import AGENT, ARCHIVE, BUILD, EMULATOR, JOB, MILLHAND, PLUGIN_COMMAND, SRC, Place  # noqa: E402
 from mh.tap import check, equal, run, skip, story  # noqa: E402
 
 PAGES = os.path.join(SRC, "docs", "man")
@@ -82,7 +82,7 @@ def every_configuration_that_a_page_shows_is_one():
 @story
 def manual_pages_have_no_faults():
     pages = sorted(os.path.join(PAGES, name) for name in os.listdir(PAGES) if os.path.isfile(os.path.join(PAGES, name)))
-    check(len(pages) == 7, f"pages: {pages}")
+    check(len(pages) == 8, f"pages: {pages}")
     for page in pages:
         for name, section in re.findall(r"^\.Xr ([a-z.-]+) ([0-9])", text_of(page), re.M):
             check(os.path.exists(os.path.join(PAGES, f"{name}.{section}")), f"{page}: {name}({section}) is not there")
@@ -103,12 +103,12 @@ def manual_pages_have_no_faults():
 
 @story
 def a_manual_page_names_every_option_of_its_program():
-    for program in (AGENT, EMULATOR, JOB, ARCHIVE):
+    for program in (AGENT, EMULATOR, JOB, ARCHIVE, MILLHAND):
         if not os.path.exists(program):
             continue
         name = os.path.basename(program)
         usage = subprocess.run([program, "--help"], capture_output=True, text=True, check=True).stdout
-        page = text_of("docs", "man", f"{name}.8")
+        page = text_of("docs", "man", f"{name}.1" if program == MILLHAND else f"{name}.8")
         if program == EMULATOR:  # the keys' own options stand in millhand-emulator.conf(5)
             usage = usage[:usage.index("--listen TEXT")]
         for option in set(re.findall(r"(?<![a-z0-9-])--([a-z-]+[a-z])", usage)):
@@ -291,7 +291,7 @@ def the_map_names_every_source_file_and_no_other():
             path = os.path.join(folder, os.path.basename(word))
             named.add(path)
             check(any(os.path.exists(os.path.join(SRC, path + end)) for end in (".c", ".h")), f"the map names {path}")
-    for root in ("agent", "emulator", "lib", "plugins", "include"):
+    for root in ("agent", "cli", "emulator", "lib", "plugins", "include"):
         for top, _, names in os.walk(os.path.join(SRC, root)):
             for name in names:
                 path, end = os.path.splitext(os.path.relpath(os.path.join(top, name), SRC))
@@ -360,7 +360,7 @@ def the_programs_link_what_the_table_says():
     lean = {"c", "m", "dl", "pthread", "gcc_s", "asan", "ubsan"}
     for name, *_, links in rows("## Programs"):
         program = {"millhand-agent": AGENT, "millhand-job, the shim": JOB, "millhand-archive": ARCHIVE,
-                   "millhand-emulator": EMULATOR}.get(name)
+                   "millhand": MILLHAND, "millhand-emulator": EMULATOR}.get(name)
         if not program or not os.path.exists(program):
             continue
         told = {w.strip() for w in links.split(",")}

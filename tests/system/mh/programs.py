@@ -31,6 +31,7 @@ EMULATOR = os.path.join(BUILD, "emulator", "millhand-emulator")
 AGENT = os.path.join(BUILD, "agent", "millhand-agent")
 JOB = os.path.join(BUILD, "agent", "job", "millhand-job")
 ARCHIVE = os.path.join(BUILD, "agent", "archive", "millhand-archive")
+MILLHAND = os.path.join(BUILD, "cli", "millhand")
 PLUGIN_COMMAND = os.path.join(BUILD, "plugins", "command", ".libs", "command.so")
 
 KEY, SECRET, REGION = "test", "testsecret", "us-east-1"
