@@ -9,4 +9,24 @@ AC_ARG_ENABLE([fault-points],
 AS_IF([test "x$enable_fault_points" = xyes],
   [AC_DEFINE([MH_FAULT_POINTS], [1], [Named kill points are compiled in])])
 AM_CONDITIONAL([FAULT_POINTS], [test "x$enable_fault_points" = xyes])
+dnl An empty directory installs nothing (automake's rule).
+AC_ARG_WITH([systemdsystemunitdir],
+  [AS_HELP_STRING([--with-systemdsystemunitdir=DIR],
+    [install the systemd units there; yes: /usr/lib/systemd/system])],
+  [], [with_systemdsystemunitdir=no])
+AC_ARG_WITH([sysusersdir],
+  [AS_HELP_STRING([--with-sysusersdir=DIR],
+    [install the description of the user millhand there; with the units: /usr/lib/sysusers.d])],
+  [], [with_sysusersdir=$with_systemdsystemunitdir
+    AS_IF([test "x$with_sysusersdir" != xno], [with_sysusersdir=yes])])
+AS_CASE([$with_systemdsystemunitdir],
+  [no], [systemdsystemunitdir=],
+  [yes], [systemdsystemunitdir=/usr/lib/systemd/system],
+  [systemdsystemunitdir=$with_systemdsystemunitdir])
+AS_CASE([$with_sysusersdir],
+  [no], [sysusersdir=],
+  [yes], [sysusersdir=/usr/lib/sysusers.d],
+  [sysusersdir=$with_sysusersdir])
+AC_SUBST([systemdsystemunitdir])
+AC_SUBST([sysusersdir])
 ])
