@@ -222,8 +222,8 @@ static void on_transfer(void *ctx, const struct transfer_report *r)
 	struct agent *a = job->run->agent;
 	bool storing = job->rec.state == JOB_STORING;
 
-	agent_heard_store(a, r->end);
-	if (r->end != TRANSFER_DONE)
+	agent_heard_store(a, r->end == TRANSFER_RENEW ? TRANSFER_DONE : r->end);
+	if (r->end > TRANSFER_RENEW)
 		log_event(LOG_LEVEL_WARN, storing ? "store.failed" : "fetch.failed",
 			  r->text, LOG_S("job", job->rec.id), LOG_I("n", job->rec.n),
 			  LOG_END);
@@ -232,14 +232,21 @@ static void on_transfer(void *ctx, const struct transfer_report *r)
 		transfer_free(STEAL_PTR(job->run->transfer));
 		agent_simple_event(a, job, storing ? JOB_EV_STORED : JOB_EV_FETCHED);
 		return;
+	case TRANSFER_RENEW: /* going on sees to that first */
+		agent_simple_event(a, job, JOB_EV_TIMER);
+		return;
 	case TRANSFER_AGAIN:
 		agent_event(a, job,
 			    &(struct job_event){ .type = JOB_EV_TRANSFER_AGAIN,
 						 .asked_ms = -1,
+						 .progress = r->progress,
 						 .text = r->text });
 		return;
 	case TRANSFER_EXPIRED:
-		agent_simple_event(a, job, JOB_EV_EXPIRED);
+		agent_event(a, job,
+			    &(struct job_event){ .type = JOB_EV_EXPIRED,
+						 .asked_ms = -1,
+						 .progress = r->progress });
 		return;
 	case TRANSFER_FAILED:
 		agent_fail_job(a, job, r->failure, r->text);
@@ -393,7 +400,7 @@ static void put(struct agent *a, struct job *job)
 static void abort_all(struct job_run *run)
 {
 	cp_cancel(STEAL_PTR(run->call));
-	transfer_free(STEAL_PTR(run->transfer));
+	transfer_abandon(STEAL_PTR(run->transfer), run->data);
 }
 
 void agent_carry_out(struct agent *a, struct job *job, unsigned effects)

@@ -127,6 +127,11 @@ void aws_free(struct aws *aws)
 	free(aws);
 }
 
+struct loop *aws_loop(const struct aws *aws)
+{
+	return http_client_loop(aws->http);
+}
+
 /* The request's headers, split for the signer, and the lines to send. */
 struct header_set {
 	struct sigv4_header pairs[HEADERS_MAX];
@@ -221,9 +226,11 @@ struct aws_call *aws_send(struct aws *aws, const struct aws_request *r, aws_done
 		.body = r->body,
 		.body_len = r->body_len,
 		.body_fd = r->body_fd,
+		.body_offset = r->body_offset,
 		.answer_fd = r->answer_fd,
 		.answer_offset = r->answer_offset,
 		.max_file = r->max_file,
+		.max_body = r->max_body,
 		.timeout_ms = r->timeout_ms,
 		.stall_ms = r->stall_ms,
 	};

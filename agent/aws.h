@@ -35,6 +35,7 @@ char *aws_endpoint_url(const char *host_prefix, const char *region) MH_MUST_CHEC
 struct aws;
 struct aws *aws_new(struct http_client *http, const char *region) MH_MUST_CHECK;
 void aws_free(struct aws *aws);
+struct loop *aws_loop(const struct aws *aws);
 
 struct aws_request {
 	const char *service; /* "codepipeline", "s3", "sts" */
@@ -46,10 +47,12 @@ struct aws_request {
 	const char *const *headers; /* "Name: value", NULL-terminated; all are signed */
 	const void *body; /* copied */
 	size_t body_len;
-	int body_fd; /* -1: none */
+	int body_fd; /* -1: none; body_len bytes from body_offset */
+	int64_t body_offset;
 	const char *payload_hash; /* NULL: of body */
 	int answer_fd; /* -1: into memory */
 	int64_t answer_offset, max_file;
+	size_t max_body; /* 0 = 10 MiB */
 	int64_t timeout_ms, stall_ms;
 	bool held; /* the server answers when it pleases: tells nothing about clocks */
 };

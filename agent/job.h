@@ -190,6 +190,7 @@ struct job_env {
 struct job_event {
 	enum job_event_type type;
 	int64_t asked_ms; /* *_AGAIN: what the server asked for, or -1 */
+	bool progress; /* TRANSFER_AGAIN, EXPIRED: a good part of it went well */
 	const char *failure; /* FAIL: one of outcome_failure_types */
 	const char *text; /* FAIL, CANCEL: for people. REOFFER: the nonce */
 	struct outcome *take_outcome; /* ENDED: emptied by the table */

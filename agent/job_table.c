@@ -55,11 +55,12 @@ static enum job_state close_as(struct job *j, const struct job_env *env, enum jo
 static void retry_later(struct job *j, const struct job_env *env,
 			const struct job_event *ev, int64_t cap_ms)
 {
-	int attempt = j->retries++;
+	int attempt = ev->progress ? 0 : j->retries;
 	int64_t delay = attempt < RETRY_STANDARD_TRIES
 				? retry_standard_ms(attempt, env->retry_base_ms)
 				: retry_patient_ms(attempt, env->retry_base_ms, cap_ms);
 
+	j->retries = attempt + 1;
 	j->retry_at_ms = env->mono_ms + retry_heed_ms(delay, ev->asked_ms);
 }
 
@@ -297,6 +298,8 @@ HANDLER(store_on)
 /* The store calls the credentials expired: renew them, but not for ever. */
 HANDLER(expired)
 {
+	if (ev->progress)
+		j->renewals = 0;
 	if (j->renewals++ >= RENEWALS_MAX)
 		return fail_with(
 			j, env, FAIL_PERMISSION,

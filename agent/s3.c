@@ -1,4 +1,4 @@
-#include "agent/s3.h"
+#include "agent/s3_impl.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -13,25 +13,6 @@
 
 #define CODE_SIZE 64
 
-struct s3 {
-	struct aws *aws;
-	const struct settings *settings;
-	bool regional; /* AWS itself, no endpoint configured */
-	struct aws_endpoint endpoint;
-};
-
-struct s3_call {
-	struct aws_call *http;
-	struct aws *aws; /* borrowed */
-	int64_t skew_used_ms;
-	bool is_put;
-	int64_t offset, max_bytes; /* GET: where it began, and the limit of the whole */
-	int64_t size; /* PUT */
-	int64_t sent_ms; /* monotonic */
-	s3_done_fn done;
-	void *ctx;
-};
-
 int s3_new(struct aws *aws, const struct settings *settings, struct s3 **ret,
 	   struct mh_err *err)
 {
@@ -43,6 +24,7 @@ int s3_new(struct aws *aws, const struct settings *settings, struct s3 **ret,
 	s3->aws = aws;
 	s3->settings = settings;
 	s3->regional = !settings->s3_endpoint;
+	TAILQ_INIT(&s3->aborts);
 	if (aws_endpoint_init(&s3->endpoint, url, err) != 0) {
 		free(s3);
 		return mh_err_wrap(err, "s3_endpoint");
@@ -53,10 +35,26 @@ int s3_new(struct aws *aws, const struct settings *settings, struct s3 **ret,
 
 void s3_free(struct s3 *s3)
 {
+	struct s3_call *call;
+
 	if (!s3)
 		return;
+	while ((call = TAILQ_FIRST(&s3->aborts))) {
+		TAILQ_REMOVE(&s3->aborts, call, link);
+		s3_cancel(call);
+	}
 	aws_endpoint_done(&s3->endpoint);
 	free(s3);
+}
+
+struct loop *s3_loop(const struct s3 *s3)
+{
+	return aws_loop(s3->aws);
+}
+
+const struct settings *s3_settings(const struct s3 *s3)
+{
+	return s3->settings;
 }
 
 /* Where one object is; the members are owned. */
@@ -126,6 +124,8 @@ enum s3_result s3_classify(long status, const char *code)
 		{ "NoSuchBucket", S3_MISSING },
 		{ "PreconditionFailed", S3_CHANGED },
 		{ "InvalidRange", S3_CHANGED },
+		{ "NoSuchUpload", S3_CHANGED },
+		{ "InvalidPart", S3_CHANGED },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -148,20 +148,29 @@ enum s3_result s3_classify(long status, const char *code)
 /* A signature that does not match, right after the answer taught us another time. */
 static bool is_skew(const struct s3_call *call, const char *code)
 {
-	int64_t moved = aws_skew_ms(call->aws, "s3") - call->skew_used_ms;
+	int64_t moved = aws_skew_ms(call->s3->aws, "s3") - call->skew_used_ms;
 
 	return strcmp(code, "SignatureDoesNotMatch") == 0 &&
 	       (moved > AWS_SKEW_TELLING_MS || moved < -AWS_SKEW_TELLING_MS);
 }
 
-static void judge_status(const struct s3_call *call, const struct http_answer *http,
-			 struct s3_answer *a)
+/* Spoilt on their way to the store: a part's hash was taken from the file just before. */
+static bool is_spoilt_part(const struct s3_call *call, const char *code)
+{
+	return call->kind == S3_PART && (strcmp(code, "XAmzContentSHA256Mismatch") == 0 ||
+					 strcmp(code, "BadDigest") == 0);
+}
+
+void s3_judge_refusal(const struct s3_call *call, const struct http_answer *http,
+		      long status, struct s3_answer *a)
 {
 	const char *request_id = http_answer_header(http, "x-amz-request-id");
 	char code[CODE_SIZE];
 
 	read_code(buf_text(&http->body), code);
-	a->result = is_skew(call, code) ? S3_AGAIN : s3_classify(http->status, code);
+	a->result = is_skew(call, code) || is_spoilt_part(call, code)
+			    ? S3_AGAIN
+			    : s3_classify(status, code);
 	(void)mh_err_set(&a->err, MH_E_REFUSED, "HTTP %ld%s%s%s%s", http->status,
 			 *code ? " " : "", code, request_id ? ", request " : "",
 			 request_id ? request_id : "");
@@ -188,7 +197,7 @@ static void judge_transport(const struct s3_call *call, const struct http_answer
 {
 	a->err = http->err;
 	a->timed_out = http->err.cls == MH_E_TIMEOUT;
-	if (http->too_large && !call->is_put) {
+	if (http->too_large && call->kind == S3_GET) {
 		a->result = S3_TOO_LARGE;
 		(void)mh_err_set(&a->err, MH_E_PROTO,
 				 "it is larger than %lld bytes (input_max)",
@@ -202,23 +211,46 @@ static void judge_transport(const struct s3_call *call, const struct http_answer
 	}
 }
 
+/* What does not fit counts as not sent. */
+static void take_header(const struct http_answer *http, const char *name, char *ret,
+			size_t size)
+{
+	const char *value = http_answer_header(http, name);
+
+	if (value && strlen(value) < size)
+		memcpy(ret, value, strlen(value) + 1);
+}
+
+static void take_facts(const struct http_answer *http, struct s3_answer *a)
+{
+	const char *length = http_answer_header(http, "content-length");
+	struct mh_err ignored;
+
+	take_header(http, "x-amz-checksum-sha256", a->sha256, sizeof(a->sha256));
+	if (length) /* what does not parse counts as not sent */
+		(void)!str_to_i64(length, 0, INT64_MAX, "length", &a->size, &ignored);
+}
+
 static void judge(const struct s3_call *call, const struct http_answer *http,
 		  struct s3_answer *a)
 {
-	const char *etag = http_answer_header(http, "etag");
-
+	take_header(http, "etag", a->etag, sizeof(a->etag));
 	a->bytes = http->file_bytes;
-	if (etag && strlen(etag) < sizeof(a->etag))
-		memcpy(a->etag, etag, strlen(etag) + 1);
 	if (http->status == 0) {
 		judge_transport(call, http, a);
-	} else if (http->status != 200 && (call->is_put || http->status != 206)) {
-		judge_status(call, http, a);
+	} else if (http->status != 200 && (call->kind != S3_GET || http->status != 206)) {
+		s3_judge_refusal(call, http, http->status, a);
+	} else if (call->kind == S3_CREATE) {
+		s3_judge_created(http, a);
+	} else if (call->kind == S3_COMPLETE) {
+		s3_judge_completed(call, http, a);
 	} else if (!*a->etag) {
 		a->result = S3_AGAIN;
 		(void)mh_err_set(&a->err, MH_E_PROTO, "HTTP %ld without an ETag",
 				 http->status);
-	} else if (!call->is_put && !is_wanted_part(http, call->offset)) {
+	} else if (call->kind == S3_HEAD) {
+		take_facts(http, a);
+	} else if (call->kind == S3_GET && !is_wanted_part(http, call->offset)) {
 		a->result = S3_CHANGED;
 		(void)mh_err_set(&a->err, MH_E_PROTO,
 				 "HTTP %ld is not the part asked for", http->status);
@@ -249,18 +281,24 @@ static const char *code_label(const struct http_answer *http, enum s3_result res
 static void observe(const struct s3_call *call, const struct http_answer *http,
 		    const struct s3_answer *a)
 {
-	const char *op = call->is_put ? "S3 PUT" : "S3 GET";
-	const char *dir = call->is_put ? "out" : "in";
+	static const char *const ops[] = {
+		[S3_GET] = "S3 GET",           [S3_PUT] = "S3 PUT",
+		[S3_CREATE] = "S3 create",     [S3_PART] = "S3 part",
+		[S3_COMPLETE] = "S3 complete", [S3_HEAD] = "S3 HEAD",
+	};
+	const char *op = ops[call->kind];
+	const char *dir = call->kind == S3_GET ? "in" : "out";
 	int64_t took_ms = clock_mono_ms() - call->sent_ms;
 	char code[CODE_SIZE];
 
 	METRIC_INC(METRIC_API_REQUESTS, op, code_label(http, a->result));
 	METRIC_TIME(METRIC_API_DURATION, took_ms, op);
-	METRIC_TIME(METRIC_ARTIFACT_DURATION, took_ms, dir);
+	if (call->kind <= S3_PART)
+		METRIC_TIME(METRIC_ARTIFACT_DURATION, took_ms, dir);
 	/* What a store that said no has taken in cannot be known. */
-	if (!call->is_put)
+	if (call->kind == S3_GET)
 		METRIC_ADD(METRIC_ARTIFACT_BYTES, (uint64_t)a->bytes, dir);
-	else if (a->result == S3_OK)
+	else if (a->result == S3_OK && call->size > 0)
 		METRIC_ADD(METRIC_ARTIFACT_BYTES, (uint64_t)call->size, dir);
 	read_code(buf_text(&http->body), code);
 	if (http->status >= 400 && (strcmp(code, "SlowDown") == 0 || http->status == 429))
@@ -270,14 +308,14 @@ static void observe(const struct s3_call *call, const struct http_answer *http,
 static void answered(void *ctx, struct http_answer *http)
 {
 	struct s3_call *call = ctx;
-	struct s3_answer a = { .result = S3_OK };
+	struct s3_answer a = { .result = S3_OK, .size = -1 };
 	s3_done_fn done = call->done;
 	void *done_ctx = call->ctx;
 
-	if (call->is_put)
-		FAULT_POINT("store.answer");
-	else
+	if (call->kind == S3_GET)
 		FAULT_POINT("fetch.answer");
+	else
+		FAULT_POINT("store.answer");
 	judge(call, http, &a);
 	observe(call, http, &a);
 	free(call);
@@ -286,40 +324,63 @@ static void answered(void *ctx, struct http_answer *http)
 
 /* --- requests ----------------------------------------------------------------------- */
 
-static struct s3_call *call_new(const struct s3 *s3, bool is_put, s3_done_fn done,
-				void *ctx)
+static struct s3_call *send_call(struct s3 *s3, enum s3_kind kind,
+				 const struct artifact *artifact, struct aws_request *r,
+				 aws_done_fn on_answer)
 {
 	struct s3_call *call = mh_alloc(sizeof(*call));
+	struct address at = { 0 };
 
-	*call = (struct s3_call){ .aws = s3->aws,
-				  .skew_used_ms = aws_skew_ms(s3->aws, "s3"),
+	*call = (struct s3_call){ .kind = kind,
+				  .s3 = s3,
 				  .sent_ms = clock_mono_ms(),
-				  .is_put = is_put,
-				  .done = done,
-				  .ctx = ctx };
+				  .skew_used_ms = aws_skew_ms(s3->aws, "s3") };
+	if (r->body_fd > 0)
+		call->size = (int64_t)r->body_len;
+	address_of(s3, artifact, &at);
+	r->service = "s3";
+	r->origin = at.origin;
+	r->host = at.host;
+	r->path = at.path;
+	if (r->stall_ms == 0)
+		r->stall_ms = s3->settings->stall_timeout_ms;
+	if (kind == S3_GET)
+		FAULT_POINT("fetch.send");
+	else
+		FAULT_POINT("store.send");
+	call->http = aws_send(s3->aws, r, on_answer, call);
+	if (kind == S3_GET)
+		FAULT_POINT("fetch.sent");
+	else
+		FAULT_POINT("store.sent");
+	address_done(&at);
 	return call;
+}
+
+struct s3_call *s3_send(struct s3 *s3, enum s3_kind kind, const struct artifact *artifact,
+			struct aws_request *r, s3_done_fn done, void *ctx)
+{
+	struct s3_call *call = send_call(s3, kind, artifact, r, answered);
+
+	call->done = done;
+	call->ctx = ctx;
+	return call;
+}
+
+struct s3_call *s3_send_abort(struct s3 *s3, const struct artifact *artifact,
+			      struct aws_request *r, aws_done_fn on_answer)
+{
+	return send_call(s3, S3_ABORT, artifact, r, on_answer);
 }
 
 struct s3_call *s3_get(struct s3 *s3, const struct s3_get *get, s3_done_fn done,
 		       void *ctx)
 {
-	struct s3_call *call = call_new(s3, false, done, ctx);
 	CLEAN(free) char *range = mh_format("Range: bytes=%lld-", (long long)get->offset);
 	CLEAN(free) char *match = mh_format("If-Match: %s", get->etag ? get->etag : "");
 	const char *const headers[] = { get->offset ? range : NULL, match, NULL };
-	struct address at = { 0 };
-	struct aws_request r;
-
-	MH_ASSERT(get->offset < get->max_bytes);
-	call->offset = get->offset;
-	call->max_bytes = get->max_bytes;
-	address_of(s3, get->artifact, &at);
-	r = (struct aws_request){
-		.service = "s3",
+	struct aws_request r = {
 		.method = "GET",
-		.origin = at.origin,
-		.host = at.host,
-		.path = at.path,
 		.creds = get->creds,
 		.headers = headers,
 		.body_fd = -1,
@@ -328,36 +389,27 @@ struct s3_call *s3_get(struct s3 *s3, const struct s3_get *get, s3_done_fn done,
 		.answer_offset = get->offset,
 		.max_file = get->max_bytes - get->offset,
 		.timeout_ms = get->timeout_ms,
-		.stall_ms = s3->settings->stall_timeout_ms,
 	};
-	FAULT_POINT("fetch.send");
-	call->http = aws_send(s3->aws, &r, answered, call);
-	FAULT_POINT("fetch.sent");
-	address_done(&at);
+	struct s3_call *call;
+
+	MH_ASSERT(get->offset < get->max_bytes);
+	call = s3_send(s3, S3_GET, get->artifact, &r, done, ctx);
+	call->offset = get->offset;
+	call->max_bytes = get->max_bytes;
 	return call;
 }
 
 struct s3_call *s3_put(struct s3 *s3, const struct s3_put *put, s3_done_fn done,
 		       void *ctx)
 {
-	struct s3_call *call = call_new(s3, true, done, ctx);
 	CLEAN(free)
 	char *kms = mh_format("x-amz-server-side-encryption-aws-kms-key-id: %s",
 			      put->kms_key_id ? put->kms_key_id : "");
 	const char *const headers[] = { "Content-Type: application/octet-stream",
 					"x-amz-server-side-encryption: aws:kms",
 					put->kms_key_id ? kms : NULL, NULL };
-	struct address at = { 0 };
-	struct aws_request r;
-
-	call->size = put->size;
-	address_of(s3, put->artifact, &at);
-	r = (struct aws_request){
-		.service = "s3",
+	struct aws_request r = {
 		.method = "PUT",
-		.origin = at.origin,
-		.host = at.host,
-		.path = at.path,
 		.creds = put->creds,
 		.headers = headers,
 		.body_len = (size_t)put->size,
@@ -365,13 +417,9 @@ struct s3_call *s3_put(struct s3 *s3, const struct s3_put *put, s3_done_fn done,
 		.payload_hash = put->sha256,
 		.answer_fd = -1,
 		.timeout_ms = put->timeout_ms,
-		.stall_ms = s3->settings->stall_timeout_ms,
 	};
-	FAULT_POINT("store.send");
-	call->http = aws_send(s3->aws, &r, answered, call);
-	FAULT_POINT("store.sent");
-	address_done(&at);
-	return call;
+
+	return s3_send(s3, S3_PUT, put->artifact, &r, done, ctx);
 }
 
 void s3_cancel(struct s3_call *call)
@@ -379,5 +427,6 @@ void s3_cancel(struct s3_call *call)
 	if (!call)
 		return;
 	aws_cancel(call->http);
+	free(call->upload_id);
 	free(call);
 }

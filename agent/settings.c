@@ -15,6 +15,8 @@
 #define MINUTE (60 * SECOND)
 #define HOUR   (60 * MINUTE)
 #define DAY    (24 * HOUR)
+#define MiB    (INT64_C(1) << 20)
+#define GiB    (INT64_C(1) << 30)
 #define TiB    (INT64_C(1) << 40)
 
 const char *const settings_formats[] = { "zip", "tar", "tar.gz", NULL };
@@ -454,6 +456,31 @@ const struct conf_key settings_keys[] = {
 	  .def = "7G",
 	  .reloadable = true,
 	  .help = "largest input artifact as stored" },
+	{ .path = "upload_parts_above",
+	  .type = CONF_SIZE,
+	  AT(upload_parts_above_bytes),
+	  .reloadable = true,
+	  .min = 5 * MiB,
+	  .max = 5 * GiB,
+	  .def = "64M",
+	  .help = "a larger output artifact is uploaded in parts" },
+	{ .path = "part_size",
+	  .type = CONF_SIZE,
+	  AT(part_size_bytes),
+	  .reloadable = true,
+	  .min = 5 * MiB,
+	  .max = GiB,
+	  .def = "16M",
+	  .help = "size of such parts; larger where there would be more than 10000" },
+	{ .path = "transfer_parallel",
+	  .type = CONF_INT,
+	  AT(transfer_parallel),
+	  .reloadable = true,
+	  .min = 1,
+	  .max = 8,
+	  .def = "4",
+	  .unit = "requests",
+	  .help = "most requests at once for the artifacts of one job" },
 	{ .path = "unpack_max",
 	  .type = CONF_SIZE,
 	  AT(unpack_max_bytes),

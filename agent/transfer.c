@@ -1,39 +1,15 @@
 #include "agent/transfer.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "agent/outcome.h"
-#include "lib/base/fault.h"
+#include "agent/transfer_impl.h"
+#include "lib/base/clock.h"
 #include "lib/base/macros.h"
 
-struct item {
-	struct transfer *transfer;
-	char *name;
-	char file[32], part[40]; /* in the job's directory */
-	int64_t size; /* store */
-	char sha256[65]; /* store */
-	bool done;
-	int fd; /* -1 while not under way */
-	int64_t received; /* fetch: bytes of `etag` that are in the part */
-	char etag[S3_ETAG_SIZE];
-	struct s3_call *call;
-};
-
-struct transfer {
-	struct s3 *s3;
-	int dir_fd;
-	bool is_store;
-	int64_t max_bytes, timeout_ms;
-	struct item items[JOBDATA_ARTIFACTS_MAX];
-	size_t count, running;
-	struct transfer_report report; /* of the run under way; the worst end so far */
-	transfer_done_fn done;
-	void *ctx;
-};
+/* So many failed requests end a run: the store is in trouble. */
+#define FAILURES_MAX 4
 
 static struct transfer *new_transfer(struct s3 *s3, int dir_fd, bool is_store)
 {
@@ -42,6 +18,7 @@ static struct transfer *new_transfer(struct s3 *s3, int dir_fd, bool is_store)
 	t->s3 = s3;
 	t->dir_fd = dir_fd;
 	t->is_store = is_store;
+	TAILQ_INIT(&t->works);
 	return t;
 }
 
@@ -69,6 +46,7 @@ static struct item *add_item(struct transfer *t, const char *name, const char *f
 	item->fd = -1;
 	(void)snprintf(item->file, sizeof(item->file), "%s", file);
 	(void)snprintf(item->part, sizeof(item->part), "%s.part", file);
+	(void)snprintf(item->journal, sizeof(item->journal), "%s.upload", file);
 	return item;
 }
 
@@ -99,8 +77,8 @@ static void close_item(struct item *item)
 /* --- what an answer means ------------------------------------------------------------
  */
 
-static void worse(struct transfer *t, const struct item *item, enum transfer_end end,
-		  const char *failure, const char *what)
+void transfer_worse(struct transfer *t, const struct item *item, enum transfer_end end,
+		    const char *failure, const char *what)
 {
 	if (end <= t->report.end)
 		return;
@@ -124,78 +102,20 @@ static const char *failure_of(const struct transfer *t, enum s3_result result)
 	}
 }
 
-static void finish_if_idle(struct transfer *t)
-{
-	struct transfer_report r;
-
-	if (t->running > 0)
-		return;
-	r = t->report;
-	t->report = (struct transfer_report){ .end = TRANSFER_DONE };
-	t->done(t->ctx, &r); /* may free t */
-}
-
-/* Nothing will help: what else is under way is for nothing. */
-static void give_up_others(struct transfer *t)
-{
-	for (size_t i = 0; i < t->count; i++) {
-		if (!t->items[i].call)
-			continue;
-		s3_cancel(t->items[i].call);
-		t->items[i].call = NULL;
-		close_item(&t->items[i]);
-		t->running--;
-	}
-}
-
-static int keep_input(struct item *item, struct mh_err *err)
-{
-	int dir = item->transfer->dir_fd;
-
-	FAULT_POINT("fetch.keep");
-	if (renameat(dir, item->part, dir, item->file) != 0)
-		return mh_err_sys(err, "rename %s", item->part);
-	FAULT_POINT("fetch.kept");
-	return 0;
-}
-
-static void begin_anew(struct item *item)
-{
-	item->received = 0;
-	item->etag[0] = '\0';
-}
-
-static void take_answer(struct item *item, const struct s3_answer *a)
+void transfer_take_failure(struct item *item, const struct s3_answer *a)
 {
 	struct transfer *t = item->transfer;
-	struct mh_err err = MH_ERR_INIT;
 
-	t->report.bytes += a->bytes;
-	t->report.timed_out = t->report.timed_out || a->timed_out;
 	switch (a->result) {
 	case S3_OK:
-		item->done = t->is_store || keep_input(item, &err) == 0;
-		if (!item->done)
-			worse(t, item, TRANSFER_FAILED, FAIL_SYSTEM, err.text);
 		return;
 	case S3_AGAIN:
-		/* Only what is known to belong to one version may be continued. */
-		if (*item->etag && item->received + a->bytes < t->max_bytes)
-			item->received += a->bytes;
-		else if (*a->etag) {
-			memcpy(item->etag, a->etag, sizeof(item->etag));
-			item->received = a->bytes;
-		}
-		if (!t->is_store && item->received >= t->max_bytes)
-			begin_anew(item); /* there is no rest to ask for */
-		worse(t, item, TRANSFER_AGAIN, NULL, a->err.text);
-		return;
 	case S3_CHANGED:
-		begin_anew(item);
-		worse(t, item, TRANSFER_AGAIN, NULL, a->err.text);
+		t->failures++;
+		transfer_worse(t, item, TRANSFER_AGAIN, NULL, a->err.text);
 		return;
 	case S3_EXPIRED:
-		worse(t, item, TRANSFER_EXPIRED, NULL, a->err.text);
+		transfer_worse(t, item, TRANSFER_EXPIRED, NULL, a->err.text);
 		return;
 	case S3_DENIED:
 	case S3_MISSING:
@@ -203,129 +123,200 @@ static void take_answer(struct item *item, const struct s3_answer *a)
 	case S3_BAD:
 		break;
 	}
-	worse(t, item, TRANSFER_FAILED, failure_of(t, a->result), a->err.text);
+	transfer_worse(t, item, TRANSFER_FAILED, failure_of(t, a->result), a->err.text);
 }
 
-static void answered(void *ctx, const struct s3_answer *a)
-{
-	struct item *item = ctx;
-	struct transfer *t = item->transfer;
+/* --- requests under way ----------------------------------------------------------------
+ */
 
-	item->call = NULL;
-	t->running--;
-	take_answer(item, a);
-	close_item(item);
+struct work *transfer_work(struct item *item, size_t part)
+{
+	struct work *work = mh_alloc(sizeof(*work));
+
+	work->item = item;
+	work->part = part;
+	item->busy++;
+	item->transfer->running++;
+	TAILQ_INSERT_TAIL(&item->transfer->works, work, link);
+	return work;
+}
+
+static void end_work(struct work *work)
+{
+	TAILQ_REMOVE(&work->item->transfer->works, work, link);
+	work->item->transfer->running--;
+	work->item->busy--;
+	free(work);
+}
+
+void transfer_cancel_item(struct item *item)
+{
+	struct work *next;
+
+	for (struct work *work = TAILQ_FIRST(&item->transfer->works); work; work = next) {
+		next = TAILQ_NEXT(work, link);
+		if (work->item != item)
+			continue;
+		s3_cancel(work->call);
+		end_work(work);
+	}
+	if (item->scan) {
+		scan_stop(STEAL_PTR(item->scan));
+		item->transfer->running--;
+	}
+}
+
+/* Nothing will help, or nobody waits any more. */
+static void give_up(struct transfer *t)
+{
+	for (size_t i = 0; i < t->count; i++) {
+		transfer_cancel_item(&t->items[i]);
+		close_item(&t->items[i]);
+	}
+}
+
+static bool all_done(const struct transfer *t)
+{
+	for (size_t i = 0; i < t->count; i++) {
+		if (!t->items[i].done)
+			return false;
+	}
+	return true;
+}
+
+/* Whether something new may be begun in this run. */
+static bool may_begin(struct transfer *t)
+{
+	if (t->running >= (size_t)s3_settings(t->s3)->transfer_parallel)
+		return false;
+	if (t->report.end == TRANSFER_DONE &&
+	    !jobdata_creds_usable(t->data, clock_mono_ms()))
+		t->report.end = TRANSFER_RENEW;
+	return t->report.end == TRANSFER_DONE ||
+	       (t->report.end == TRANSFER_AGAIN && t->failures < FAILURES_MAX);
+}
+
+static bool begin_one(struct transfer *t)
+{
+	for (size_t i = 0; i < t->count; i++) {
+		struct item *item = &t->items[i];
+
+		if (item->done || item->failed_run == t->run)
+			continue;
+		if (t->is_store ? store_begin(item) : fetch_begin(item))
+			return true;
+	}
+	return false;
+}
+
+static void finish(struct transfer *t)
+{
+	struct transfer_report r;
+
+	for (size_t i = 0; i < t->count; i++)
+		close_item(&t->items[i]);
+	if (t->report.end == TRANSFER_RENEW && all_done(t))
+		t->report.end = TRANSFER_DONE;
+	t->report.progress = t->report.progress ||
+			     t->report.bytes >= TRANSFER_PROGRESS_BYTES;
+	r = t->report;
+	t->report = (struct transfer_report){ .end = TRANSFER_DONE };
+	t->data = NULL;
+	t->done(t->ctx, &r); /* may free t */
+}
+
+static void go_on(struct transfer *t)
+{
+	while (may_begin(t) && begin_one(t))
+		;
 	if (t->report.end == TRANSFER_FAILED)
-		give_up_others(t);
-	finish_if_idle(t);
+		give_up(t);
+	if (t->running == 0)
+		finish(t);
+}
+
+void transfer_answered(void *ctx, const struct s3_answer *a)
+{
+	struct work *work = ctx;
+	struct item *item = work->item;
+	struct transfer *t = item->transfer;
+	size_t part = work->part;
+
+	end_work(work);
+	t->report.bytes += a->bytes;
+	t->report.timed_out = t->report.timed_out || a->timed_out;
+	if (t->is_store)
+		store_take(item, part, a);
+	else
+		fetch_take(item, part, a);
+	if (item->done)
+		close_item(item);
+	go_on(t);
+}
+
+void transfer_scanned(struct item *item)
+{
+	item->scan = NULL;
+	item->transfer->running--;
+	go_on(item->transfer);
 }
 
 /* --- beginning ------------------------------------------------------------------------
  */
 
-static const struct artifact *find_artifact(const struct transfer *t,
-					    const struct jobdata *data, const char *name)
+const struct artifact *transfer_artifact(struct item *item)
 {
-	const struct artifact *list = t->is_store ? data->outputs : data->inputs;
-	size_t count = t->is_store ? data->output_count : data->input_count;
+	struct transfer *t = item->transfer;
+	const struct artifact *list = t->is_store ? t->data->outputs : t->data->inputs;
+	size_t count = t->is_store ? t->data->output_count : t->data->input_count;
 
 	for (size_t i = 0; i < count; i++) {
-		if (strcmp(list[i].name, name) == 0)
+		if (strcmp(list[i].name, item->name) == 0)
 			return &list[i];
 	}
+	transfer_worse(t, item, TRANSFER_FAILED, FAIL_SYSTEM,
+		       "the job's data name it no more");
 	return NULL;
 }
 
-static int open_input(struct item *item, struct mh_err *err)
+int64_t transfer_left_ms(const struct transfer *t)
 {
-	int dir = item->transfer->dir_fd;
+	int64_t left = t->until_ms - clock_mono_ms();
 
-	item->fd = openat(dir, item->part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
-			  0600);
-	if (item->fd < 0)
-		return mh_err_sys(err, "open %s", item->part);
-	if (ftruncate(item->fd, item->received) != 0)
-		return mh_err_sys(err, "truncate %s", item->part);
-	return 0;
-}
-
-static int open_output(struct item *item, struct mh_err *err)
-{
-	struct stat st;
-
-	item->fd = openat(item->transfer->dir_fd, item->file,
-			  O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (item->fd < 0 || fstat(item->fd, &st) != 0)
-		return mh_err_sys(err, "open %s", item->file);
-	if (!S_ISREG(st.st_mode) || st.st_size != item->size)
-		return mh_err_set(err, MH_E_PROTO,
-				  "%s has not the %lld bytes that were packed",
-				  item->file, (long long)item->size);
-	return 0;
-}
-
-static void begin_item(struct item *item, const struct jobdata *data)
-{
-	struct transfer *t = item->transfer;
-	const struct artifact *artifact = find_artifact(t, data, item->name);
-	struct mh_err err = MH_ERR_INIT;
-
-	if (!artifact) {
-		worse(t, item, TRANSFER_FAILED, FAIL_SYSTEM,
-		      "the job's data name it no more");
-		return;
-	}
-	if ((t->is_store ? open_output(item, &err) : open_input(item, &err)) != 0) {
-		worse(t, item, TRANSFER_FAILED, FAIL_SYSTEM, err.text);
-		close_item(item);
-		return;
-	}
-	t->running++;
-	if (t->is_store) {
-		item->call = s3_put(t->s3,
-				    &(struct s3_put){ .artifact = artifact,
-						      .creds = &data->creds,
-						      .fd = item->fd,
-						      .size = item->size,
-						      .sha256 = item->sha256,
-						      .timeout_ms = t->timeout_ms,
-						      .kms_key_id = data->kms_key_id },
-				    answered, item);
-		return;
-	}
-	item->call = s3_get(t->s3,
-			    &(struct s3_get){ .artifact = artifact,
-					      .creds = &data->creds,
-					      .fd = item->fd,
-					      .offset = item->received,
-					      .etag = item->etag,
-					      .max_bytes = t->max_bytes,
-					      .timeout_ms = t->timeout_ms },
-			    answered, item);
+	return left > 0 ? left : 1;
 }
 
 void transfer_run(struct transfer *t, const struct jobdata *data, int64_t timeout_ms,
 		  transfer_done_fn done, void *ctx)
 {
 	MH_ASSERT(t->running == 0);
-	t->timeout_ms = timeout_ms;
+	t->run++;
+	t->failures = 0;
+	t->data = data;
+	t->until_ms = clock_mono_ms() + timeout_ms;
 	t->done = done;
 	t->ctx = ctx;
-	for (size_t i = 0; i < t->count && t->report.end != TRANSFER_FAILED; i++) {
-		if (!t->items[i].done)
-			begin_item(&t->items[i], data);
-	}
-	if (t->report.end == TRANSFER_FAILED)
-		give_up_others(t);
-	finish_if_idle(t);
+	go_on(t);
 }
 
 void transfer_free(struct transfer *t)
 {
 	if (!t)
 		return;
-	give_up_others(t);
-	for (size_t i = 0; i < t->count; i++)
+	give_up(t);
+	for (size_t i = 0; i < t->count; i++) {
+		store_item_done(&t->items[i]);
 		free(t->items[i].name);
+	}
 	free(t);
+}
+
+void transfer_abandon(struct transfer *t, const struct jobdata *data)
+{
+	if (!t)
+		return;
+	give_up(t);
+	for (size_t i = 0; i < t->count && data; i++)
+		store_abandon(&t->items[i], data);
+	transfer_free(t);
 }

@@ -54,6 +54,11 @@ int http_client_new(struct loop *loop, const struct http_options *options,
 	return 0;
 }
 
+struct loop *http_client_loop(const struct http_client *client)
+{
+	return client->loop;
+}
+
 static CURL *take_handle(struct http_client *client, struct http_call *call)
 {
 	CURL *easy;

@@ -42,6 +42,7 @@ struct http_options {
 
 int http_client_new(struct loop *loop, const struct http_options *options,
 		    struct http_client **ret, struct mh_err *err) MH_MUST_CHECK;
+struct loop *http_client_loop(const struct http_client *client);
 /* Cancels what is under way without callbacks. */
 void http_client_free(struct http_client *client);
 
@@ -51,8 +52,9 @@ struct http_request {
 	const char *const *headers; /* "Name: value", NULL-terminated; or NULL */
 	const void *body; /* copied; NULL when body_fd or none */
 	size_t body_len;
-	int body_fd; /* 0 or -1: none; read with pread from 0 to body_len; borrowed until
-			done */
+	int body_fd; /* 0 or -1: none; body_len bytes read with pread from body_offset;
+			borrowed until done */
+	int64_t body_offset;
 	int answer_fd; /* 0 or -1: memory; pwrite from answer_offset; borrowed until done
 			*/
 	int64_t answer_offset;

@@ -39,7 +39,7 @@ struct http_call {
 	struct curl_slist *headers;
 	char *body; /* owned copy, or NULL */
 	int body_fd;
-	int64_t body_len, body_read;
+	int64_t body_offset, body_len, body_read;
 	bool begun; /* a connection was there to send it on */
 	int64_t range_from; /* what the Range header asked for, or -1 */
 

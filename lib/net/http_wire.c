@@ -65,7 +65,8 @@ static size_t read_body(char *out, size_t size, size_t count, void *ctx)
 		n = 0;
 	} else {
 		do
-			n = pread(call->body_fd, out, want, call->body_read);
+			n = pread(call->body_fd, out, want,
+				  call->body_offset + call->body_read);
 		while (n < 0 && errno == EINTR);
 		if (n < 0) {
 			(void)mh_err_sys(&call->answer.err, "%s: body file", call->label);
@@ -250,6 +251,7 @@ static int set_body(struct http_call *call, const struct http_request *request,
 			 strcmp(request->method, "POST") == 0;
 
 	call->body_fd = request->body_fd;
+	call->body_offset = request->body_offset;
 	call->body_len = (int64_t)request->body_len;
 	if (call->body_len < 0)
 		return mh_err_set(err, MH_E_CONFIG, "%s: body too large", call->label);

@@ -1,0 +1,304 @@
+#!/usr/bin/python3
+"""Large artifacts: uploads in parts through a proxy that spoils requests and answers."""
+import hashlib
+import io
+import os
+import sys
+import threading
+import zipfile
+from collections import Counter
+from urllib.parse import parse_qs, urlsplit
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from mh.programs import EMULATOR, Place, wait_for  # noqa: E402
+from mh.proxy import Proxy, body, cut, instead, reset, say, stall  # noqa: E402
+from mh.stub import Stub  # noqa: E402
+from mh.tap import check, equal, run, skip, story  # noqa: E402
+from mh.worker import FAST, Marks, action, failed_as, finished  # noqa: E402
+
+MIB = 1 << 20
+PARTS = {"upload_parts_above": "5M", "part_size": "5M", "stall_timeout": "1s"}
+BUCKET = "bucket"
+
+
+def error(code, status):
+    return instead(body(f"<Error><Code>{code}</Code></Error>".encode(), status))
+
+
+def parameters(request):
+    return {k: v[0] for k, v in parse_qs(urlsplit(request.target).query, keep_blank_values=True).items()}
+
+
+def kind(request):
+    """Which request of S3 it is."""
+    q = parameters(request)
+    if "partNumber" in q:
+        return "part"
+    if "uploads" in q:
+        return "create"
+    if "uploadId" in q:
+        return {"POST": "complete", "DELETE": "abort"}[request.method]
+    return request.method
+
+
+class Scene:
+    """The API is the stub's, the store the emulator's behind a proxy."""
+
+    def __init__(self, **keys):
+        self.place, self.keys, self.plans = Place(), dict(FAST, **PARTS, **keys), {}
+        self.lock, self.choosers = threading.Lock(), []
+
+    def __enter__(self):
+        if not os.path.exists(EMULATOR):
+            skip("no emulator in this build")
+        self.place.__enter__()
+        self.stub = Stub()
+        self.emulator = self.place.emulator()
+        self.s3 = self.emulator.client("s3")
+        self.s3.create_bucket(Bucket=BUCKET)
+        self.proxy = Proxy(self.emulator.port, self.choose)
+        self.marks = Marks(self.place)
+        self.keys["s3_endpoint"] = self.proxy.endpoint
+        return self
+
+    def __exit__(self, *exc):
+        self.proxy.close()
+        self.stub.close()
+        self.place.__exit__(*exc)
+
+    def choose(self, request):
+        for chooser in self.choosers:
+            fault = chooser(request)
+            if fault:
+                return fault
+        with self.lock:
+            plan = self.plans.get(kind(request)) or []
+            return plan.pop(0) if plan else None
+
+    def seen(self, what):
+        return [r for r in self.proxy.requests if kind(r) == what]
+
+    def start(self, command, name="agent", **keys):
+        conf = self.place.agent_conf(self.stub.endpoint, [action(self.place, command, **keys)], **self.keys)
+        self.agent = self.place.agent(conf, name=name)
+        return self.agent
+
+    def makes(self, size):
+        """A handler that makes an output of so many bytes that do not pack, and says their hash."""
+        return (f'head -c {size} /dev/urandom > "$MILLHAND_OUTPUT_OUT/f" && '
+                f'sha256sum < "$MILLHAND_OUTPUT_OUT/f" >> {self.marks.path}')
+
+    def check_output(self, job, name="Out"):
+        got = self.s3.get_object(Bucket=BUCKET, Key=job.outputs[name])
+        data = got["Body"].read()
+        with zipfile.ZipFile(io.BytesIO(data)) as z:
+            equal(hashlib.sha256(z.read("f")).hexdigest(), self.marks.lines()[-1].split()[0], "what arrived")
+        return got, data
+
+    def uploads_left(self):
+        return self.s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
+
+
+@story
+def a_large_output_goes_up_in_parts_and_arrives_whole():
+    with Scene() as s:
+        job = s.stub.job(outputs=["Out"])
+        s.start(s.makes(17 * MIB))
+        finished(job, "success")
+        got, data = s.check_output(job)
+        check(got["ETag"].endswith('-4"'), got["ETag"])
+        numbers = sorted(int(parameters(r)["partNumber"]) for r in s.seen("part"))
+        equal(numbers, [1, 2, 3, 4])
+        create = s.seen("create")[0]
+        equal(create.header(b"x-amz-server-side-encryption"), b"aws:kms")
+        equal(create.header(b"x-amz-server-side-encryption-aws-kms-key-id"), None)
+        check(all(r.header(b"x-amz-server-side-encryption") is None for r in s.seen("part")), "said once, at the start")
+        equal((len(s.seen("complete")), len(s.seen("HEAD")), s.uploads_left()), (1, 1, []))
+        sent = {int(parameters(r)["partNumber"]): r.body for r in s.seen("part")}
+        equal(b"".join(sent[n] for n in numbers), data)
+
+
+@story
+def the_pipelines_key_is_named_when_an_upload_in_parts_begins():
+    with Scene() as s:
+        job = s.stub.job(outputs=["Out"])
+        plain = job.data
+        job.data = lambda: dict(plain(), encryptionKey={"id": "arn:aws:kms:x:key/1", "type": "KMS"})
+        s.start(s.makes(6 * MIB))
+        finished(job, "success")
+        create = s.seen("create")[0]
+        equal((create.header(b"x-amz-server-side-encryption"),
+               create.header(b"x-amz-server-side-encryption-aws-kms-key-id")), (b"aws:kms", b"arn:aws:kms:x:key/1"))
+
+
+@story
+def a_part_that_fails_is_sent_again_alone():
+    with Scene() as s:
+        faults = {1: [error("InternalError", "500 Internal Server Error"), error("SlowDown", "503 Slow Down")],
+                  2: [cut("header name"), reset("between")], 3: [stall("status line")], 4: [instead(say(b""))]}
+
+        def spoil(request):
+            number = int(parameters(request).get("partNumber", 0))
+            with s.lock:
+                return faults[number].pop(0) if faults.get(number) else None
+
+        s.choosers.append(spoil)
+        job = s.stub.job(outputs=["Out"])
+        s.start(s.makes(22 * MIB))
+        finished(job, "success")
+        s.check_output(job)
+        tries = Counter(parameters(r)["partNumber"] for r in s.seen("part"))
+        equal(tries, {"1": 3, "2": 3, "3": 2, "4": 2, "5": 1})
+        equal((len(s.seen("create")), len(s.seen("complete"))), (1, 1))
+
+
+@story
+def a_part_that_is_spoilt_on_its_way_is_noticed():
+    with Scene() as s:
+        spoilt = []
+
+        def spoil(request):
+            if kind(request) == "part" and len(spoilt) < 3:
+                at = (0, len(request.body) // 2, len(request.body) - 1)[len(spoilt)]
+                request.body = request.body[:at] + bytes([request.body[at] ^ 1]) + request.body[at + 1:]
+                spoilt.append(at)
+
+        s.choosers.append(spoil)
+        job = s.stub.job(outputs=["Out"])
+        s.start(s.makes(11 * MIB))
+        finished(job, "success")
+        s.check_output(job)
+        equal(len(spoilt), 3)
+
+
+@story
+def success_waits_for_a_completion_that_says_so():
+    page = b"<html><body>200 OK</body></html>"
+    late = b'   \r\n<?xml version="1.0"?>\n  <Error><Code>InternalError</Code><Message>x</Message></Error>'
+    half = b"<CompleteMultipartUploadResult><ETag>&quot;x-3&quot;</ETag>"
+    with Scene() as s:
+        s.plans["complete"] = [instead(body(late)), instead(body(page)), instead(body(half)), instead(body(b"")),
+                               instead(say(b"")),
+                               error("InternalError", "500 Internal Server Error")]
+        job = s.stub.job(outputs=["Out"])
+        plan = s.plans["complete"]
+        s.start(s.makes(11 * MIB))
+        wait_for(lambda: not plan, what="all wrong answers to be given")
+        finished(job, "success")
+        s.check_output(job)
+        equal((len(s.seen("complete")), len(s.seen("create"))), (7, 1))
+
+
+@story
+def a_completion_whose_answer_was_lost_costs_no_output():
+    with Scene() as s:
+        s.plans["complete"] = [cut(0)]  # it happened; the store then knows no such upload
+        job = s.stub.job(outputs=["Out"])
+        s.start(s.makes(6 * MIB))
+        finished(job, "success")
+        s.check_output(job)
+        equal(s.uploads_left(), [])
+
+
+@story
+def what_the_store_made_must_be_what_it_was_given():
+    # The number of parts in the ETag, the checksum over them, the object that is there afterwards.
+    wrong = [b"<ETag>&quot;0123-9&quot;</ETag>",
+             b"<ETag>&quot;0123-3&quot;</ETag><ChecksumSHA256>AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=-3</ChecksumSHA256>"]
+    with Scene() as s:
+        s.plans["complete"] = [instead(body(b"<CompleteMultipartUploadResult>" + w + b"</CompleteMultipartUploadResult>"))
+                               for w in wrong]
+        s.plans["HEAD"] = [instead(say(b'HTTP/1.1 200 OK\r\nETag: "x-3"\r\nContent-Length: 5\r\n\r\n'))]
+        job = s.stub.job(outputs=["Out"])
+        s.start(s.makes(11 * MIB))
+        finished(job, "success")
+        s.check_output(job)
+        equal((len(s.seen("create")), s.uploads_left()), (4, []))
+
+
+@story
+def a_store_that_lets_nobody_look_is_believed():
+    with Scene() as s:
+        s.plans["HEAD"] = [instead(say(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"))]
+        job = s.stub.job(outputs=["Out"])
+        s.start(s.makes(6 * MIB))
+        finished(job, "success")
+        s.check_output(job)
+        equal(len(s.seen("HEAD")), 1)
+
+
+@story
+def an_upload_that_fails_is_aborted():
+    with Scene() as s:
+        s.choosers.append(lambda r: error("AccessDenied", "403 Forbidden") if kind(r) == "part" else None)
+        job = s.stub.job(outputs=["Out"])
+        s.start(s.makes(11 * MIB))
+        failed_as(job, "PermissionError", "Out", "AccessDenied")
+        wait_for(lambda: not s.uploads_left(), what="the upload to be aborted")
+        equal(len(s.seen("abort")), 1)
+
+
+@story
+def an_upload_that_the_next_agent_finds_goes_on():
+    with Scene(transfer_parallel=1) as s:
+        held = threading.Event()
+
+        def hold(request):
+            if kind(request) == "part" and parameters(request)["partNumber"] == "3" and not held.is_set():
+                held.set()
+                return instead(lambda wire, answer: wire.wait_for_client())
+            return None
+
+        s.choosers.append(hold)
+        s.keys["stall_timeout"] = "60s"
+        job = s.stub.job(outputs=["Out"])
+        s.start(s.makes(17 * MIB))
+        wait_for(held.is_set, what="the third part")
+        s.agent.kill()
+        s.start(s.makes(17 * MIB), name="agent")
+        finished(job, "success")
+        s.check_output(job)
+        tries = Counter(parameters(r)["partNumber"] for r in s.seen("part"))
+        equal((tries["1"], tries["2"], tries["4"]), (1, 1, 1))
+        equal((len(s.seen("create")), s.uploads_left()), (1, []))
+        check("upload.resumed" in s.agent.text(), s.agent.text())
+
+
+@story
+def credentials_that_expire_between_parts_are_renewed():
+    with Scene(transfer_parallel=1) as s:
+        job = s.stub.job(outputs=["Out"])
+
+        def judge(request):
+            token = (request.header(b"x-amz-security-token") or b"").decode()
+            if kind(request) == "part" and parameters(request)["partNumber"] == "2" and not job.old_tokens:
+                job.renew()
+            return error("ExpiredToken", "400 Bad Request") if token in job.old_tokens else None
+
+        s.choosers.append(judge)
+        s.start(s.makes(11 * MIB))
+        finished(job, "success")
+        s.check_output(job)
+        tries = Counter(parameters(r)["partNumber"] for r in s.seen("part"))
+        equal((tries, len(s.seen("create"))), ({"1": 1, "2": 2, "3": 1}, 1))
+
+
+@story
+def an_output_that_changed_after_it_was_packed_is_not_stored():
+    with Scene(transfer_parallel=1) as s:
+        def change(request):
+            if kind(request) == "create":
+                root = s.place.path("agent", "state", "jobs")
+                with open(os.path.join(root, os.listdir(root)[0], "store", "0"), "r+b") as f:
+                    f.seek(6 * MIB)
+                    f.write(b"changed")
+
+        s.choosers.append(change)
+        job = s.stub.job(outputs=["Out"])
+        s.start(s.makes(11 * MIB))
+        failed_as(job, "SystemUnavailable", "packed")
+        wait_for(lambda: not s.uploads_left(), what="the upload to be aborted")
+        equal(s.seen("complete"), [])
+
+
+run()
