@@ -78,6 +78,7 @@ struct job *agent_add_job(struct agent *a, const struct job_record *take_record,
 	job->run = run;
 	if (agent_action(a, job)) {
 		job->timeout_ms = agent_action(a, job)->timeout_ms;
+		job->exclusive = agent_action(a, job)->exclusive != NULL;
 		job->idempotent = agent_action(a, job)->idempotent ||
 				  a->plugins[entry].idempotent;
 	}
@@ -405,8 +406,9 @@ void agent_turn(void *ctx)
 	int64_t next = run_job_timers(a, now);
 
 	METRIC_INC(METRIC_LOOP_TURNS, NULL);
-	while (settle(a))
-		;
+	do
+		agent_give_turns(a);
+	while (settle(a));
 	remove_closed(a);
 	if (a->stopped)
 		return;

@@ -47,6 +47,7 @@ struct job_run {
 	struct shim *shim;
 	int dir_fd, lock_fd; /* -1: not open */
 	bool holds_slot, has_dirs;
+	bool told_queued; /* the log says what it waits for */
 	int quota_taken; /* by its last retry */
 	int64_t stage_ms; /* since when in this stage (monotonic); 0: from an earlier life
 			   */
@@ -273,6 +274,9 @@ int64_t agent_watch(struct agent *a, struct job *job, int64_t now_ms);
 void agent_watch_leave(struct job_run *run);
 /* Its handler asks; the answer goes to the shim. */
 void agent_wanted(struct agent *a, struct job *job, int64_t id);
+
+/* agent_exclusive.c: starts what waits for another job, when its turn has come. */
+void agent_give_turns(struct agent *a);
 
 /* agent_life.c: signals, and when it is over */
 int agent_start_signals(struct agent *a, struct mh_err *err) MH_MUST_CHECK;

@@ -31,7 +31,8 @@ static bool is_watched(const struct agent *a, const struct job *job)
 {
 	enum job_state state = job->rec.state;
 
-	return (state == JOB_OWNED || state == JOB_FETCHING || state == JOB_STARTED) &&
+	return (state == JOB_OWNED || state == JOB_FETCHING || state == JOB_QUEUED ||
+		state == JOB_STARTED) &&
 	       !job->cancelled && a->settings->watch_interval_ms > 0 &&
 	       !a->watch_denied && *job->rec.pipeline && *job->rec.action_execution_id &&
 	       str_is_uuid(job->rec.execution_id);

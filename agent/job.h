@@ -10,7 +10,7 @@
  *	retry_at  when to send it the event JOB_EV_TIMER
  *
  *	offered -> acking -> owned -> fetching -> started -> storing -> outcome
- *	             |  ^                                                  |
+ *	             |  ^             (queued)                             |
  *	          in_doubt                     closed <- reporting <- (waiting)
  *
  * Times ending in _ms are wall clock in records and monotonic in retry_at_ms.
@@ -32,6 +32,7 @@
 	X(IN_DOUBT, in_doubt) /* it was sent, and its answer is lost (C4) */             \
 	X(OWNED, owned) /* acknowledged: one outcome is owed from here on */             \
 	X(FETCHING, fetching) /* its inputs are on their way */                          \
+	X(QUEUED, queued) /* ... complete; another job has its target (exclusive) */     \
 	X(STARTED, started) /* a shim may have been started for it */                    \
 	X(STORING, storing) /* the handler succeeded, its outputs are on their way */    \
 	X(OUTCOME, outcome) /* how it ended is settled and will not change kind */       \
@@ -55,6 +56,7 @@
 	X(GONE, gone) /* JobNotFound: nobody waits for it any more */                    \
 	X(PREPARED, prepared) /* checked, its directories are there */                   \
 	X(FETCHED, fetched) /* every input is complete */                                \
+	X(TURN, turn) /* no other job has, or comes first for, what it needs */          \
 	X(TRANSFER_AGAIN, transfer_again)                                                \
 	X(ENDED, ended) /* result.json was read */                                       \
 	X(NOT_BEGUN, not_begun) /* its shim certainly never got the lock */              \
@@ -171,6 +173,7 @@ struct job {
 	int64_t offered_mono_ms; /* 0 after a restart */
 	int64_t timeout_ms; /* of its action entry */
 	bool idempotent; /* its handler may be started again */
+	bool exclusive; /* it waits for its turn before it is started */
 	bool cancelled;
 	char cancel_reason[128];
 	bool dirty; /* the record differs from the ledger's */

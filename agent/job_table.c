@@ -226,7 +226,7 @@ HANDLER(remember_cancel)
 	return j->rec.state;
 }
 
-/* --- owned, fetching, storing --------------------------------------------- */
+/* --- owned, fetching, queued, storing --------------------------------------------- */
 
 HANDLER(prepare)
 {
@@ -246,15 +246,35 @@ HANDLER(prepared)
 	return go(j, JOB_FETCHING, JOB_DO_FETCH);
 }
 
-HANDLER(fetched)
+HANDLER(start)
 {
 	if (env->wall_ms >= j->rec.deadline_ms)
 		return fail_with(j, env, FAIL_JOB,
-				 "its time limit passed before it was started");
+				 j->rec.state == JOB_QUEUED
+					 ? "its time limit passed behind another job "
+					   "(exclusive)"
+					 : "its time limit passed before it was started");
 	(void)snprintf(j->rec.boot_id, sizeof(j->rec.boot_id), "%s", env->boot_id);
 	j->rec.runs++;
 	j->rec.started_ms = env->wall_ms;
 	return go(j, JOB_STARTED, JOB_DO_SPAWN);
+}
+
+/* For its turn, or its deadline. */
+HANDLER(wait_for_turn)
+{
+	int64_t left_ms = j->rec.deadline_ms - env->wall_ms;
+
+	if (left_ms <= 0)
+		return start(j, env, ev); /* too late: it fails */
+	(void)go(j, JOB_QUEUED, 0);
+	j->retry_at_ms = env->mono_ms + left_ms;
+	return JOB_QUEUED;
+}
+
+HANDLER(fetched)
+{
+	return j->exclusive ? wait_for_turn(j, env, ev) : start(j, env, ev);
 }
 
 /* The last thing that went wrong is what people need to know. */
@@ -512,6 +532,13 @@ static const job_handler table[JOB_STATE_COUNT][JOB_EVENT_COUNT] = {
 		[JOB_EV_TRANSFER_AGAIN] = before_deadline,
 		[JOB_EV_FAIL] = failed,
 		[JOB_EV_TIMER] = fetch_on,
+		[JOB_EV_CANCEL] = cancelled,
+		[JOB_EV_RESTART] = prepare_anew,
+	},
+	[JOB_QUEUED] = {
+		[JOB_EV_TURN] = start,
+		[JOB_EV_FAIL] = failed,
+		[JOB_EV_TIMER] = wait_for_turn,
 		[JOB_EV_CANCEL] = cancelled,
 		[JOB_EV_RESTART] = prepare_anew,
 	},

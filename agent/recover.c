@@ -40,6 +40,7 @@ enum recover_action recover_decide(enum job_state state, const struct recover_fa
 		return RECOVER_ACK;
 	case JOB_OWNED:
 	case JOB_FETCHING:
+	case JOB_QUEUED:
 		return RECOVER_PREPARE;
 	case JOB_STARTED:
 		return started(f);

@@ -221,6 +221,12 @@ static const struct conf_key action_keys[] = {
 	  .def = "false",
 	  .help = "whether a job whose processes vanished may be started again "
 		  "(three times in all), also where the plugin does not say so" },
+	{ .path = "exclusive",
+	  .type = CONF_STRING,
+	  AT(exclusive),
+	  .example = "site",
+	  .help = "a name: of all jobs of entries with this name one runs at a time, the "
+		  "oldest first; the others wait, up to their timeout" },
 	{ .path = "sandbox",
 	  .type = CONF_GROUP,
 	  AT(sandbox),

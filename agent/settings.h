@@ -40,6 +40,7 @@ struct action_settings {
 	struct json_object *config; /* wins over the pipeline's, or NULL */
 	struct conf_strings public_keys; /* configuration that needs no redaction */
 	bool idempotent;
+	char *exclusive; /* jobs of entries with this name do not overlap; or NULL */
 	struct sandbox_settings sandbox;
 };
 

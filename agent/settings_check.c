@@ -12,12 +12,13 @@
 #include "lib/base/macros.h"
 #include "lib/net/uri.h"
 
-#define PROVIDER_MAX 35
-#define VERSION_MAX  9
-#define QUERY_MAX    50
-#define REGION_MAX   63
-#define ROLE_MIN_MS  (15 * 60 * INT64_C(1000))
-#define NAME_CHARS   "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
+#define PROVIDER_MAX  35
+#define VERSION_MAX   9
+#define QUERY_MAX     50
+#define EXCLUSIVE_MAX 64
+#define REGION_MAX    63
+#define ROLE_MIN_MS   (15 * 60 * INT64_C(1000))
+#define NAME_CHARS    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 
 static const char *const categories[] = { "Source", "Build", "Deploy", "Test", "Invoke" };
 
@@ -266,6 +267,17 @@ static int check_type(const struct check *c)
 	return 0;
 }
 
+static int check_exclusive(const struct check *c)
+{
+	const char *name = c->action->exclusive;
+
+	if (name && !is_name(name, EXCLUSIVE_MAX))
+		return bad_entry(c, "exclusive",
+				 "\"%s\" must be 1 to %d letters, digits, '_' or '-'",
+				 name, EXCLUSIVE_MAX);
+	return 0;
+}
+
 static int check_query(const struct check *c)
 {
 	struct json_object *query = c->action->query;
@@ -360,8 +372,8 @@ int settings_check(const char *path, const char *text, const struct settings *s,
 	for (; c.index < s->actions.count; c.index++) {
 		c.action = settings_action(s, c.index);
 		if (check_type(&c) != 0 || check_query(&c) != 0 ||
-		    check_plugin(&c) != 0 || check_sandbox(&c) != 0 ||
-		    check_once(&c) != 0)
+		    check_exclusive(&c) != 0 || check_plugin(&c) != 0 ||
+		    check_sandbox(&c) != 0 || check_once(&c) != 0)
 			return -1;
 	}
 	return 0;

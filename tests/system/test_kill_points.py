@@ -32,6 +32,7 @@ AGENT_POINTS = {
     "in_doubt.commit": FIRST, "in_doubt.committed": FIRST,
     "fetching.commit": FIRST, "fetching.committed": FIRST, "fetch.send": FIRST, "fetch.sent": FIRST,
     "fetch.answer": FIRST, "details.send": FIRST, "details.sent": FIRST, "details.answer": FIRST,
+    "queued.commit": FIRST, "queued.committed": FIRST,
     "started.commit": FIRST, "started.committed": FIRST, "spawn.before": FIRST, "spawn.after": FIRST,
     "watch.send": FIRST, "watch.sent": FIRST, "watch.answer": FIRST,
     "storing.commit": FIRST, "storing.committed": FIRST, "store.send": FIRST, "store.sent": FIRST,
@@ -104,23 +105,48 @@ def bring_about(place, conf, job, marks, point):
         earlier.kill()
 
 
+class InTheWay:
+    """A job that has what ours needs (exclusive), until end()."""
+
+    def __init__(self, place, stub, job):
+        self.marks, self.stub, self.job = Marks(place, "holder"), stub, job
+        self.entry = action(place, f"{self.marks.command()}; read go < {self.marks.path}.go", "Holder", exclusive="target")
+        job.status = "Created"  # not offered yet
+        self.holder = stub.job(provider="Holder")
+
+    def wait(self):
+        self.marks.wait()
+        self.job.status = "Queued"
+
+    def end(self):
+        self.marks.go()
+        finished(self.holder, "success")
+
+
 def kill_at(point, expected, in_agent):
     with Place() as place, Stub() as stub:
         marks, others = Marks(place), Marks(place, "others")
         job = stub.job(inputs={"Src": zip_of({"f": b"x"})}, outputs=[] if point.startswith("waiting.") else ["Out"])
         faults_for(stub, point)
+        holder = InTheWay(place, stub, job) if point.startswith("queued.") else None
+        more = {"exclusive": "target"} if holder else {}
         conf = place.agent_conf(stub.endpoint, [
-            action(place, command_for(point).format(marks=marks.path)),
-            action(place, others.command(), provider="Other")], watch_interval="100ms", **FAST)
+            action(place, command_for(point).format(marks=marks.path), **more),
+            action(place, others.command(), provider="Other")] + ([holder.entry] if holder else []),
+            watch_interval="100ms", **FAST)
         bring_about(place, conf, job, marks, point)
         first = place.agent(conf, name="first", env={"MILLHAND_KILL_AT": point})
         if point.startswith("cancel."):
             marks.wait()
             job.action_status = "Abandoned"
+        if holder:
+            holder.wait()
         if in_agent:
             equal(first.wait(20), -9, f"{point}: the agent's end")
             job.redeliver = True  # handed out, and never acknowledged: the service offers it again
             place.agent(conf, name="second")
+        if holder:
+            holder.end()
         marks.go()
         judge(place, job, marks, point, expected)
         if not in_agent:

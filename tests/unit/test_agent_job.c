@@ -141,6 +141,12 @@ static const struct cell cells[] = {
 	{ JOB_FETCHING, JOB_EV_CANCEL, ENDS },
 	{ JOB_FETCHING, JOB_EV_RESTART, JOB_OWNED, 0, JOB_TODO_PREPARE },
 
+	{ JOB_QUEUED, JOB_EV_TURN, JOB_STARTED, JOB_DO_SPAWN, 0 },
+	{ JOB_QUEUED, JOB_EV_FAIL, ENDS },
+	{ JOB_QUEUED, JOB_EV_TIMER, JOB_QUEUED, 0, 0 },
+	{ JOB_QUEUED, JOB_EV_CANCEL, ENDS },
+	{ JOB_QUEUED, JOB_EV_RESTART, JOB_OWNED, 0, JOB_TODO_PREPARE },
+
 	{ JOB_STARTED, JOB_EV_ENDED, ENDS },
 	{ JOB_STARTED, JOB_EV_NOT_BEGUN, JOB_OWNED, 0, JOB_TODO_PREPARE },
 	{ JOB_STARTED, JOB_EV_VANISHED, ENDS },
@@ -353,6 +359,28 @@ static void a_job_whose_time_is_over_is_not_started(void **ctx)
 	job_free(job);
 }
 
+static void an_exclusive_job_waits_for_its_turn_and_no_longer_than_it_may(void **ctx)
+{
+	struct job *job = job_in(JOB_FETCHING);
+	struct job_env late = calm;
+
+	(void)ctx;
+	job->exclusive = true;
+	assert_true(send(job, JOB_EV_FETCHED));
+	assert_int_equal(job->rec.state, JOB_QUEUED);
+	assert_int_equal(job->effects, 0);
+	assert_true(job->dirty);
+	assert_int_equal(job->retry_at_ms, NOW_MONO + 60000); /* its deadline */
+	assert_true(job_holds_slot(job));
+	late.wall_ms = job->rec.deadline_ms;
+	assert_true(send_in(job, &late, JOB_EV_TIMER)); /* and a turn: the same */
+	assert_int_equal(job->rec.state, JOB_OUTCOME);
+	assert_string_equal(job->rec.failure, FAIL_JOB);
+	assert_contains(job->rec.outcome, "exclusive");
+	assert_int_equal(job->rec.runs, 0);
+	job_free(job);
+}
+
 static void the_last_error_is_told_when_time_runs_out(void **ctx)
 {
 	struct job *job = job_in(JOB_FETCHING);
@@ -538,6 +566,8 @@ int main(void)
 			a_job_cancelled_before_its_acknowledgement_is_reported_not_run),
 		cmocka_unit_test(being_started_is_recorded_with_boot_and_number_of_runs),
 		cmocka_unit_test(a_job_whose_time_is_over_is_not_started),
+		cmocka_unit_test(
+			an_exclusive_job_waits_for_its_turn_and_no_longer_than_it_may),
 		cmocka_unit_test(the_last_error_is_told_when_time_runs_out),
 		cmocka_unit_test(
 			success_with_outputs_is_not_settled_before_they_are_stored),

@@ -160,6 +160,7 @@ static void recovery_is_decided_by_state_and_for_a_started_job_by_lock_and_resul
 		{ JOB_IN_DOUBT, { false, false, false, false }, RECOVER_ACK },
 		{ JOB_OWNED, { true, false, false, false }, RECOVER_PREPARE },
 		{ JOB_FETCHING, { true, false, false, false }, RECOVER_PREPARE },
+		{ JOB_QUEUED, { true, false, false, false }, RECOVER_PREPARE },
 		{ JOB_STARTED, { true, true, false, false }, RECOVER_ADOPT },
 		{ JOB_STARTED,
 		  { true, true, false, true },
