@@ -96,6 +96,20 @@ static void put_strings(struct json_object *o, const char *key,
 	json_put_obj(o, key, array);
 }
 
+/* Whoever lists processes sees a command line, so the entry's own is no secret: a missing
+ * program shall have its name in the log. The pipeline's stays one, and so does the value
+ * of the entry's that hides one of the pipeline's: keys are public, not values. */
+static void put_public(struct json_object *spec, const struct spec_input *in)
+{
+	struct json_object *keys;
+
+	put_strings(spec, "public", &in->action->public_keys);
+	keys = json_opt_array(spec, "public");
+	if (json_opt_str(in->action->config, KEY_COMMAND, NULL) &&
+	    !json_object_object_get(in->data->config, KEY_COMMAND))
+		json_object_array_add(keys, json_object_new_string(KEY_COMMAND));
+}
+
 static void put_artifacts(struct json_object *spec, const struct spec_input *in,
 			  bool outputs)
 {
@@ -154,7 +168,7 @@ struct json_object *spec_build(const struct spec_input *in)
 	put_job(spec, in);
 	json_put_str(spec, "plugin", plugin);
 	json_put_obj(spec, "config", spec_merge_config(s, in->action, in->data));
-	put_strings(spec, "public", &in->action->public_keys);
+	put_public(spec, in);
 	json_put_i64(spec, "deadline_ms", in->deadline_ms);
 	json_put_i64(spec, "grace_ms", in->action->grace_ms);
 	json_put_i64(spec, "log_max_bytes", s->log_max_bytes);

@@ -314,6 +314,17 @@ def an_empty_or_failed_list_is_no_abandonment():
 
 
 @story
+def a_missing_program_is_named_unless_the_pipeline_asked_for_it():
+    with Scene(allow_command_from_pipeline=True) as s:
+        job = s.run_job("no-such-builder", action={"provider": "Make"})
+        message = finished(job, "failure")["failureDetails"]["message"]
+        check("no-such-builder: not found" in message and "****" not in message, message)
+        job = s.stub.job(configuration={"command": "secret-of-a-pipeline", "Token": "no-such-token"})
+        message = finished(job, "failure")["failureDetails"]["message"]
+        check("secret-of-a-pipeline" not in message, message)
+
+
+@story
 def secrets_of_the_job_are_in_no_log_and_no_file_of_the_agent():
     canary = "canary-5ecret-value-8842"
     with Scene() as s:
@@ -323,7 +334,7 @@ def secrets_of_the_job_are_in_no_log_and_no_file_of_the_agent():
         check(canary not in message, f"redacted in the failure: {message}")
         places = {"log": s.agent.text()}
         for root, _, files in os.walk(s.place.path("agent")):
-            for name in files:
+            for name in filter(lambda n: os.path.isfile(os.path.join(root, n)), files):  # no pipe that nobody writes
                 with open(os.path.join(root, name), "rb") as f:
                     places[name] = f.read().decode("latin-1")
         places.pop("agent.conf")

@@ -406,6 +406,41 @@ static void the_spec_says_everything_but_credentials(void **ctx)
 	settings_done(&s);
 }
 
+static void the_entrys_own_command_is_public_the_pipelines_is_not(void **ctx)
+{
+	static const struct {
+		const char *entry, *pipeline, *want;
+	} rows[] = {
+		{ "config={command=\"make\";token=\"t\";};", "{\"x\":\"y\"}",
+		  "[\"command\"]" },
+		{ "config={command=\"make\";};public=(\"x\");", "{}",
+		  "[\"x\",\"command\"]" },
+		{ "config={command=\"make\";};", "{\"command\":\"hidden\"}", "[]" },
+		{ "", "{\"command\":\"make\"}", "[]" },
+	};
+
+	(void)ctx;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		CLEAN(free) char *entry = mh_format("{" MAKE "%s}", rows[i].entry);
+		CLEAN(jobdata) struct jobdata *d = data_with(rows[i].pipeline);
+		CLEAN(json) struct json_object *spec = NULL;
+		struct settings s = { 0 };
+		struct mh_err err = MH_ERR_INIT;
+
+		assert_ok(read_with("region=\"r\";allow_command_from_pipeline=true;",
+				    entry, &s, &err),
+			  &err);
+		spec = spec_build(&(struct spec_input){ .settings = &s,
+							.action = settings_action(&s, 0),
+							.data = d,
+							.job_id = "id",
+							.work_dir = "/w/7" });
+		assert_string_equal(json_text(json_opt_array(spec, "public")),
+				    rows[i].want);
+		settings_done(&s);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -422,6 +457,7 @@ int main(void)
 			the_files_keys_win_and_a_command_from_the_pipeline_is_refused),
 		cmocka_unit_test(artifact_counts_are_held_against_the_entry),
 		cmocka_unit_test(the_spec_says_everything_but_credentials),
+		cmocka_unit_test(the_entrys_own_command_is_public_the_pipelines_is_not),
 	};
 
 	return cmocka_run_group_tests_name("settings", tests, make_place, remove_place);
