@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "lib/base/macros.h"
+#include "tests/unit/test.h"
 
 /* From here on this process and its children are on one. False where that cannot be
  * played. */
@@ -28,6 +29,14 @@ static inline bool take_pidfds_away(void)
 	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
 	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0 &&
 	       syscall(SYS_pidfd_open, getpid(), 0) < 0;
+}
+
+/* A test between two rounds of the same tests. */
+static void from_here_on_there_are_no_pidfds(void **state)
+{
+	(void)state;
+	if (!take_pidfds_away())
+		skip_without("seccomp filters");
 }
 
 #endif

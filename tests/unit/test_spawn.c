@@ -131,22 +131,23 @@ static void a_missing_program_is_not_found(void **state)
 		     &err, MH_E_NOTFOUND);
 }
 
+/* clang-format off */
+#define TESTS \
+	cmocka_unit_test(a_program_that_does_not_end_is_killed_with_its_children), \
+	cmocka_unit_test(a_program_is_killed_when_its_caller_stops), \
+	cmocka_unit_test(a_program_that_closed_its_output_is_killed_at_its_deadline), \
+	cmocka_unit_test(too_much_output_is_thrown_away_not_kept_waiting), \
+	cmocka_unit_test(a_missing_program_is_not_found)
+/* clang-format on */
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(placeholders_of_a_key_are_filled_in),
-		cmocka_unit_test(a_program_that_does_not_end_is_killed_with_its_children),
-		cmocka_unit_test(a_program_is_killed_when_its_caller_stops),
-		cmocka_unit_test(
-			a_program_that_closed_its_output_is_killed_at_its_deadline),
-		cmocka_unit_test(too_much_output_is_thrown_away_not_kept_waiting),
-		cmocka_unit_test(a_missing_program_is_not_found),
+		TESTS,
+		cmocka_unit_test(from_here_on_there_are_no_pidfds),
+		TESTS,
 	};
-	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
-	if (!take_pidfds_away()) {
-		print_message("# skipped: no seccomp filters\n");
-		return failed;
-	}
-	return failed + cmocka_run_group_tests_name("without a pidfd", tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }
