@@ -131,11 +131,10 @@ int main(int argc, char **argv)
 {
 	struct worker w = { 0 };
 	struct settings settings = { 0 };
-	struct creds creds = { 0 };
+	struct creds_tools tools = { .settings = &settings };
 	struct http_client *http = NULL;
 	struct http_options http_options = { .user_agent = "millhand-agent/bench" };
-	struct cp_options cp_options = { .settings = &settings, .creds = &creds };
-	char source[CREDS_SOURCE_SIZE];
+	struct cp_options cp_options = { .settings = &settings };
 	struct mh_err err = MH_ERR_INIT;
 
 	if (argc != 5) {
@@ -147,21 +146,23 @@ int main(int argc, char **argv)
 	w.jobs = strtol(argv[4], NULL, 10);
 	MH_ASSERT(w.batch <= BATCH_MAX);
 	if (settings_read(argv[1], NULL, &settings, &err) != 0 ||
-	    creds_find(&settings.credentials, &creds, source, &err) != 0 ||
 	    loop_new(&w.loop, &err) != 0 ||
 	    http_client_new(w.loop, &http_options, &http, &err) != 0)
 		die("start", &err);
-	cp_options.aws = aws_new(http, settings.region);
-	if (cp_new(&cp_options, &w.cp, &err) != 0)
+	tools.loop = w.loop;
+	tools.http = http;
+	tools.aws = cp_options.aws = aws_new(http, settings.region);
+	if (creds_store_new(&tools, &cp_options.creds, &err) != 0 ||
+	    cp_new(&cp_options, &w.cp, &err) != 0)
 		die("start", &err);
 	w.action = settings_action(&settings, 0);
 	poll(&w);
 	loop_run(w.loop);
 	cp_free(w.cp);
+	creds_store_free(cp_options.creds);
 	aws_free(cp_options.aws);
 	http_client_free(http);
 	loop_free(w.loop);
-	creds_done(&creds);
 	settings_done(&settings);
 	return 0;
 }

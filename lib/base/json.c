@@ -1,40 +1,7 @@
 #include "lib/base/json.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
-
-static void clean_tokener(struct json_tokener **tok)
-{
-	if (*tok)
-		json_tokener_free(*tok);
-}
-
-int json_parse(const char *text, size_t len, struct json_object **ret, struct mh_err *err)
-{
-	CLEAN(tokener) struct json_tokener *tok = NULL;
-	struct json_object *doc;
-
-	if (len > INT_MAX - 1)
-		return mh_err_set(err, MH_E_PROTO, "JSON: %zu bytes are too many", len);
-	if (json_check(text, len, err) != 0)
-		return -1;
-	tok = json_tokener_new_ex(JSON_DEPTH_MAX + 1);
-	if (!tok)
-		MH_BUG("out of memory");
-	/* The NUL tells json-c that a number at the end is over; callers' text need not
-	 * have one. */
-	doc = json_tokener_parse_ex(tok, text, (int)len);
-	if (json_tokener_get_error(tok) == json_tokener_continue)
-		doc = json_tokener_parse_ex(tok, "", 1);
-	if (json_tokener_get_error(tok) != json_tokener_success) {
-		json_object_put(doc);
-		return mh_err_set(err, MH_E_PROTO, "JSON: %s",
-				  json_tokener_error_desc(json_tokener_get_error(tok)));
-	}
-	*ret = doc;
-	return 0;
-}
 
 int json_parse_object(const char *text, size_t len, struct json_object **ret,
 		      struct mh_err *err)

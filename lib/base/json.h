@@ -1,10 +1,10 @@
 /*
  * JSON from outside and to outside, on json-c.
  *
- * json_parse() is the only way in: a strict check (RFC 8259 to the letter,
- * UTF-8, no duplicate keys, depth and size limits) stands before json-c, whose
- * own strict mode lets NaN, -01, raw control characters and more pass
- * (measurements, "json-c as gate").
+ * json_parse() is the only way in: a strict reader of our own (RFC 8259 to the
+ * letter, UTF-8, no duplicate keys, depth and size limits) that makes json-c's
+ * objects. json-c's own strict mode lets NaN, -01, raw control characters and more
+ * pass (measurements, "json-c as gate").
  *
  * Getters borrow: what they answer belongs to the document. They report the
  * member's path, and treat null as absent (semantics A4). One owner per
@@ -35,8 +35,6 @@ int json_parse(const char *text, size_t len, struct json_object **ret,
 /* The same, and the top level must be an object. */
 int json_parse_object(const char *text, size_t len, struct json_object **ret,
 		      struct mh_err *err) MH_MUST_CHECK;
-/* The check alone: 0, or -1 with the offset and the rule. */
-int json_check(const char *text, size_t len, struct mh_err *err) MH_MUST_CHECK;
 
 /* A required member of that type; PROTO "<key>: missing" or "<key>: not a string". */
 int json_get_str(struct json_object *o, const char *key, const char **ret,

@@ -43,6 +43,7 @@ static void the_gate_refuses_what_the_rfc_refuses(void **state)
 		"\"\t\"",
 		"\"\n\"",
 		"{\"a\":1,\"a\":2}",
+		"{\"a\":1,\"\\u0061\":2}",
 		"[\"\xed\xa0\x80\"]",
 		"\xef\xbb\xbf{}",
 		"tru",
@@ -114,6 +115,36 @@ static void the_gate_takes_what_the_rfc_takes(void **state)
 		if (json_parse(good[i], strlen(good[i]), &doc, &err) != 0)
 			fail_msg("refused: %s: %s", good[i], err.text);
 		json_object_put(doc);
+	}
+}
+
+static void what_is_read_is_what_was_meant(void **state)
+{
+	static const struct {
+		const char *text, *means;
+	} rows[] = {
+		{ "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "\"\\\"\\\\/\\b\\f\\n\\r\\t\"" },
+		{ "\"\\u0041\\u00e9\\u20ac\"", "\"A\xc3\xa9\xe2\x82\xac\"" },
+		{ "\"\\ud83d\\uDE00 and \\uD837\\udd1e\"",
+		  "\"\xf0\x9f\x98\x80 and \xf0\x9d\xb4\x9e\"" },
+		{ "\"a\\u0000b\"", "\"a\\u0000b\"" },
+		{ "{\"k\\u0065y\":[]}", "{\"key\":[]}" },
+		{ " [ 1 , -2 , -0 , 1.50 , 1E2 , true , false , null ] ",
+		  "[1,-2,0,1.50,1E2,true,false,null]" },
+		{ "[9223372036854775807,9223372036854775808,-9223372036854775808]",
+		  "[9223372036854775807,9223372036854775808,-9223372036854775808]" },
+		{ "[99999999999999999999,-99999999999999999999]",
+		  "[18446744073709551615,-9223372036854775808]" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		CLEAN(json) struct json_object *doc = NULL;
+		struct mh_err err;
+
+		assert_ok(json_parse(rows[i].text, strlen(rows[i].text), &doc, &err),
+			  &err);
+		assert_string_equal(json_text(doc), rows[i].means);
 	}
 }
 
@@ -215,6 +246,7 @@ int main(void)
 		cmocka_unit_test(the_gate_refuses_what_the_rfc_refuses),
 		cmocka_unit_test(the_gate_says_where_and_what),
 		cmocka_unit_test(the_gate_takes_what_the_rfc_takes),
+		cmocka_unit_test(what_is_read_is_what_was_meant),
 		cmocka_unit_test(depth_is_limited),
 		cmocka_unit_test(getters_name_the_member),
 		cmocka_unit_test(times_are_numbers_with_three_decimals),
