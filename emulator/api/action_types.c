@@ -33,20 +33,6 @@ static int check_category(const char *category, struct api_error *err)
 			category);
 }
 
-static int check_counts(struct json_object *counts, struct api_error *err)
-{
-	int64_t min = json_opt_i64(counts, "minimumCount", 0);
-	int64_t max = json_opt_i64(counts, "maximumCount", 0);
-
-	if (max >= min)
-		return 0;
-	return api_fail(
-		err, INVALID,
-		"Maximum Number of Artifacts (%lld) has to be greater than or equal to "
-		"minimum (%lld).",
-		(long long)max, (long long)min);
-}
-
 static size_t list_length(struct json_object *list)
 {
 	return list != NULL ? json_object_array_length(list) : 0;
@@ -164,8 +150,10 @@ static int check_definition(struct json_object *in, struct api_error *err)
 	struct json_object *settings = json_opt_object(in, "settings");
 
 	if (check_category(json_opt_str(in, "category", ""), err) != 0 ||
-	    check_counts(json_opt_object(in, "inputArtifactDetails"), err) != 0 ||
-	    check_counts(json_opt_object(in, "outputArtifactDetails"), err) != 0 ||
+	    action_type_check_counts(json_opt_object(in, "inputArtifactDetails"), err) !=
+		    0 ||
+	    action_type_check_counts(json_opt_object(in, "outputArtifactDetails"), err) !=
+		    0 ||
 	    check_names(properties, err) != 0 || check_queryable(properties, err) != 0)
 		return -1;
 	for (size_t i = 0; i < ARRAY_LEN(templates); i++) {

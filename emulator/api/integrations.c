@@ -15,16 +15,6 @@ static size_t list_length(struct json_object *list)
 	return list ? json_object_array_length(list) : 0;
 }
 
-static int fail_not_found(struct json_object *id, struct api_error *err)
-{
-	return api_fail(
-		err, "ActionTypeNotFoundException",
-		"ActionType (Category: '%s', Owner: '%s', Provider: '%s', Version: '%s')"
-		" is not available",
-		json_opt_str(id, "category", ""), json_opt_str(id, "owner", ""),
-		json_opt_str(id, "provider", ""), json_opt_str(id, "version", ""));
-}
-
 static const struct catalogue_entry *find_in_catalogue(struct json_object *id)
 {
 	return catalogue_find(
@@ -50,7 +40,7 @@ int op_get_action_type(struct op_ctx *ctx, struct json_object *in,
 		return api_fail_internal(err, &e);
 	}
 	if (!declaration)
-		return fail_not_found(in, err);
+		return action_type_not_available(in, err);
 	json_put_obj(out, "actionType", declaration);
 	return 0;
 }
@@ -76,20 +66,6 @@ static int check_executor(struct json_object *executor, struct api_error *err)
 					branches[i][1]);
 	}
 	return 0;
-}
-
-static int check_counts(struct json_object *counts, struct api_error *err)
-{
-	int64_t min = json_opt_i64(counts, "minimumCount", 0);
-	int64_t max = json_opt_i64(counts, "maximumCount", 0);
-
-	if (max >= min)
-		return 0;
-	return api_fail(
-		err, INVALID,
-		"Maximum Number of Artifacts (%lld) has to be greater than or equal to "
-		"minimum (%lld).",
-		(long long)max, (long long)min);
 }
 
 static struct json_object *find_property(struct json_object *list, const char *name,
@@ -163,9 +139,10 @@ static int check_change(struct json_object *before, struct json_object *after,
 static int check_declaration(struct json_object *declaration, struct api_error *err)
 {
 	if (check_executor(json_opt_object(declaration, "executor"), err) != 0 ||
-	    check_counts(json_opt_object(declaration, "inputArtifactDetails"), err) !=
-		    0 ||
-	    check_counts(json_opt_object(declaration, "outputArtifactDetails"), err) != 0)
+	    action_type_check_counts(json_opt_object(declaration, "inputArtifactDetails"),
+				     err) != 0 ||
+	    action_type_check_counts(
+		    json_opt_object(declaration, "outputArtifactDetails"), err) != 0)
 		return -1;
 	return check_properties(json_opt_array(declaration, "properties"), err);
 }
@@ -179,7 +156,7 @@ static int check_existence(struct op_ctx *ctx, struct json_object *id,
 				"The action type %s belongs to AWS and cannot be updated",
 				json_opt_str(id, "provider", ""));
 	if (!before && !ctx->settings->register_types)
-		return fail_not_found(id, err);
+		return action_type_not_available(id, err);
 	return 0;
 }
 

@@ -22,16 +22,6 @@ static int check_owner(struct json_object *id, bool custom, struct api_error *er
 			"ActionType with owner '%s' is not supported", owner);
 }
 
-static int fail_not_available(struct json_object *id, struct api_error *err)
-{
-	return api_fail(
-		err, "ActionTypeNotFoundException",
-		"ActionType (Category: '%s', Owner: '%s', Provider: '%s', Version: '%s')"
-		" is not available",
-		json_opt_str(id, "category", ""), json_opt_str(id, "owner", ""),
-		json_opt_str(id, "provider", ""), json_opt_str(id, "version", ""));
-}
-
 /* A type that is offered need not exist: *ret is then empty. */
 static int check_type(struct op_ctx *ctx, struct json_object *id, const char *text,
 		      struct action_type *ret, struct api_error *err)
@@ -51,7 +41,7 @@ static int check_type(struct op_ctx *ctx, struct json_object *id, const char *te
 		action_type_done(&type);
 	if (offer_has(ctx->settings, text))
 		return 0;
-	return fail_not_available(id, err);
+	return action_type_not_available(id, err);
 }
 
 /* Exactly one entry, named as the type's queryable property, when it has one; none when
@@ -143,7 +133,8 @@ static int check_third_party_type(struct op_ctx *ctx, struct json_object *id,
 	if (check_owner(id, false, err) != 0 ||
 	    action_type_load(ctx, id, &type, &found, err) != 0)
 		return -1;
-	return found && type.polled && type.may_poll ? 0 : fail_not_available(id, err);
+	return found && type.polled && type.may_poll ? 0
+						     : action_type_not_available(id, err);
 }
 
 int op_poll_for_third_party_jobs(struct op_ctx *ctx, struct json_object *in,

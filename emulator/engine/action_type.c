@@ -97,6 +97,30 @@ int action_type_load(struct op_ctx *ctx, struct json_object *id, struct action_t
 	return 0;
 }
 
+int action_type_not_available(struct json_object *id, struct api_error *err)
+{
+	return api_fail(
+		err, "ActionTypeNotFoundException",
+		"ActionType (Category: '%s', Owner: '%s', Provider: '%s', Version: '%s')"
+		" is not available",
+		json_opt_str(id, "category", ""), json_opt_str(id, "owner", ""),
+		json_opt_str(id, "provider", ""), json_opt_str(id, "version", ""));
+}
+
+int action_type_check_counts(struct json_object *counts, struct api_error *err)
+{
+	int64_t min = json_opt_i64(counts, "minimumCount", 0);
+	int64_t max = json_opt_i64(counts, "maximumCount", 0);
+
+	if (max >= min)
+		return 0;
+	return api_fail(
+		err, "ValidationException",
+		"Maximum Number of Artifacts (%lld) has to be greater than or equal to "
+		"minimum (%lld).",
+		(long long)max, (long long)min);
+}
+
 void action_type_done(struct action_type *t)
 {
 	json_object_put(t->definition);

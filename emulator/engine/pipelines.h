@@ -57,6 +57,10 @@ static inline void clean_action_type(struct action_type *t)
 {
 	action_type_done(t);
 }
+/* ActionTypeNotFoundException for an ActionTypeId; answers -1. */
+int action_type_not_available(struct json_object *id, struct api_error *err);
+/* {"minimumCount","maximumCount"} of a type that is declared: ValidationException. */
+int action_type_check_counts(struct json_object *counts, struct api_error *err);
 /* Name of its queryable property, or NULL. Borrowed from t. */
 const char *action_type_queryable(const struct action_type *t);
 enum value_fault { VALUE_FITS, VALUE_NO_NUMBER, VALUE_NO_BOOLEAN, VALUE_NOT_QUERYABLE };
