@@ -45,6 +45,7 @@ struct job_run {
 	struct cp_call *call;
 	struct transfer *transfer;
 	struct shim *shim;
+	bool mute; /* it speaks a protocol that we do not know */
 	int dir_fd, lock_fd; /* -1: not open */
 	bool holds_slot, has_dirs;
 	bool told_queued; /* the log says what it waits for */

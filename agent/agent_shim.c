@@ -3,6 +3,7 @@
 
 #include "agent/agent_impl.h"
 #include "agent/metrics.h"
+#include "agent/protocol.h"
 #include "agent/recover.h"
 #include "agent/spec.h"
 #include "lib/base/fault.h"
@@ -19,11 +20,34 @@
 /* --- messages --------------------------------------------------------------------------
  */
 
+/* The first message of each connection tells. */
+static void judge_protocol(struct job *job, struct json_object *doc)
+{
+	int64_t protocol = json_opt_i64(doc, "protocol", 1);
+
+	if (job->run->mute ||
+	    (protocol >= SHIM_PROTOCOL_OLDEST && protocol <= SHIM_PROTOCOL))
+		return;
+	job->run->mute = true;
+	log_event(LOG_LEVEL_WARN, "shim.other_protocol",
+		  "a job's shim is of a build whose messages this one does not know; it "
+		  "is left to its work, and its result is taken when it can be read",
+		  LOG_S("job", job->rec.id), LOG_I("n", job->rec.n),
+		  LOG_I("protocol", protocol),
+		  LOG_S("version", json_opt_str(doc, "version", "")), LOG_END);
+	if (job->cancelled)
+		agent_ask_shim_to_stop(job); /* in a way that it knows */
+}
+
 static void on_message(void *ctx, struct json_object *doc)
 {
 	struct job *job = ctx;
 	const char *what = json_opt_str(doc, "m", "");
 
+	if (strcmp(what, "state") == 0)
+		judge_protocol(job, doc);
+	if (job->run->mute)
+		return;
 	if (strcmp(what, "wanted") == 0)
 		agent_wanted(job->run->agent, job, json_opt_i64(doc, "id", 0));
 	else if (strcmp(what, "state") == 0)
@@ -48,11 +72,12 @@ static void on_ended(void *ctx)
 void agent_ask_shim_to_stop(struct job *job)
 {
 	CLEAN(json) struct json_object *doc = json_object_new_object();
+	struct shim *shim = job->run->shim;
 
 	json_put_str(doc, "m", "cancel");
 	json_put_str(doc, "reason", job->cancel_reason);
 	FAULT_POINT("cancel.send");
-	if (!job->run->shim || !shim_send(job->run->shim, doc))
+	if (!shim || ((job->run->mute || !shim_send(shim, doc)) && !shim_terminate(shim)))
 		log_event(LOG_LEVEL_WARN, "job.not_cancelled",
 			  "the job's shim could not be told to cancel",
 			  LOG_I("n", job->rec.n), LOG_END);
@@ -91,9 +116,14 @@ void agent_read_result(struct agent *a, struct job *job)
 
 	if (read_outcome(a, job, &o, &err) != 0) {
 		log_event(LOG_LEVEL_WARN, "job.no_result",
-			  "the job's shim left no result", LOG_S("job", job->rec.id),
-			  LOG_I("n", job->rec.n), LOG_ERR(&err), LOG_END);
-		agent_simple_event(a, job, JOB_EV_VANISHED);
+			  "the job's shim left no result that can be read",
+			  LOG_S("job", job->rec.id), LOG_I("n", job->rec.n),
+			  LOG_ERR(&err), LOG_END);
+		/* It did run to its end, but how cannot be told. */
+		if (err.cls == MH_E_VERSION)
+			agent_fail_job(a, job, FAIL_SYSTEM, err.text);
+		else
+			agent_simple_event(a, job, JOB_EV_VANISHED);
 		return;
 	}
 	FAULT_POINT("result.read");
@@ -136,6 +166,7 @@ void agent_spawn(struct agent *a, struct job *job)
 	struct shim_events events = events_for(job);
 	struct mh_err err = MH_ERR_INIT;
 
+	run->mute = false; /* that was another shim */
 	if (shim_start(&start, &events, &run->shim, &err) != 0) {
 		(void)mh_err_wrap(&err, "the job could not be started");
 		agent_fail_job(a, job, FAIL_SYSTEM, err.text);
@@ -187,6 +218,7 @@ static void adopt_holder(struct agent *a, struct job *job, pid_t holder)
 	struct mh_err err = MH_ERR_INIT;
 	pid_t now = 0;
 
+	job->run->mute = false; /* until it tells */
 	FAULT_POINT("adopt.before");
 	if (holder < 0) {
 		look_again(job, LOOK_AGAIN_MS);

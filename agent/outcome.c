@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/protocol.h"
 #include "lib/base/json.h"
 #include "lib/base/macros.h"
 #include "lib/base/str.h"
@@ -344,8 +345,10 @@ static int from_doc(struct outcome *o, const struct outcome_expect *expect,
 	if (json_get_i64(in, "version", &version, err) != 0 ||
 	    json_get_str(in, "outcome", &kind, err) != 0)
 		return -1;
-	if (version != 1)
-		return mh_err_set(err, MH_E_VERSION, "version %lld is not known",
+	if (version != RESULT_VERSION)
+		return mh_err_set(err, MH_E_VERSION,
+				  "version %lld is not known; the job's shim was of a "
+				  "build that does not go together with this agent's",
 				  (long long)version);
 	if (strcmp(kind, "success") == 0)
 		return take_success(o, expect, in, err);

@@ -68,6 +68,11 @@ void shim_free(struct shim *s)
 	release_if_last(s);
 }
 
+bool shim_terminate(struct shim *s)
+{
+	return syscall(SYS_pidfd_send_signal, s->pid_fd, SIGTERM, NULL, 0) == 0;
+}
+
 void shim_kill(struct shim *s)
 {
 	/* Fails when it is gone already, which is as good. */

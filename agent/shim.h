@@ -52,6 +52,10 @@ int shim_adopt(struct loop *loop, int dir_fd, pid_t pid, const struct shim_event
 /* Sends one message; a shim that cannot take it is not waited for. False then. */
 bool shim_send(struct shim *shim, struct json_object *doc);
 
+/* For a shim that takes no messages: SIGTERM, which it takes for the host going down,
+ * ends its job, and leaves a result. False when it cannot be sent. */
+bool shim_terminate(struct shim *shim);
+
 /* For a shim that does not do its work: SIGKILL. Its handler dies with it. */
 void shim_kill(struct shim *shim);
 

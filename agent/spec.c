@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "agent/protocol.h"
 #include "lib/base/json.h"
 #include "lib/base/macros.h"
 
@@ -163,7 +164,7 @@ struct json_object *spec_build(const struct spec_input *in)
 	CLEAN(free) char *archive = mh_format("%s/millhand-archive", s->libexec_dir);
 	struct json_object *spec = json_object_new_object();
 
-	json_put_i64(spec, "version", 1);
+	json_put_i64(spec, "version", SPEC_VERSION);
 	json_put_i64(spec, "n", in->n);
 	put_job(spec, in);
 	json_put_str(spec, "plugin", plugin);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agent/job/shim.h"
+#include "agent/protocol.h"
 #include "include/millhand/plugin.h"
 #include "lib/base/fault.h"
 #include "lib/base/fsio.h"
@@ -57,7 +58,7 @@ static struct json_object *compose(struct shim *s, const char *tail)
 		replace(&r->message, message_with_tail(redacted, tail));
 	}
 	doc = result_to_json(r);
-	json_put_i64(doc, "version", 1);
+	json_put_i64(doc, "version", RESULT_VERSION);
 	json_put_str(doc, "boot_id", s->boot_id);
 	if (r->variables && r->kind == RESULT_SUCCESS)
 		json_put_obj(doc, "variables", json_object_get(r->variables));

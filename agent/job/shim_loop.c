@@ -9,6 +9,8 @@
 
 #include "agent/job/shim.h"
 #include "agent/job/wire.h"
+#include "agent/protocol.h"
+#include "config.h"
 #include "include/millhand/plugin.h"
 
 #define PROGRESS_EVERY_MS 250
@@ -80,6 +82,8 @@ static void greet(struct shim *s, int fd)
 	CLEAN(json) struct json_object *state = shim_state_message(s);
 	CLEAN(json) struct json_object *progress = handler_progress_message(s);
 
+	json_put_i64(state, "protocol", SHIM_PROTOCOL);
+	json_put_str(state, "version", PACKAGE_VERSION);
 	agents_send(&s->agents, fd, state);
 	if (json_object_object_length(progress) > 1)
 		agents_send(&s->agents, fd, progress);

@@ -190,12 +190,26 @@ static int parse_sandbox(struct json_object *doc, struct spec *s, struct mh_err 
 	return 0;
 }
 
+static int check_version(struct json_object *doc, struct mh_err *err)
+{
+	int64_t version;
+
+	if (json_get_i64(doc, "version", &version, err) != 0)
+		return -1;
+	if (version != SPEC_VERSION)
+		return mh_err_set(err, MH_E_PROTO,
+				  "version: %lld is not known; agent and millhand-job "
+				  "are of builds that do not go together",
+				  (long long)version);
+	return 0;
+}
+
 static int parse_doc(struct spec *s, struct mh_err *err)
 {
 	struct json_object *doc = s->doc, *data;
 	const char *id;
 
-	if (get_range(doc, "version", SPEC_VERSION, SPEC_VERSION, &s->n, err) != 0 ||
+	if (check_version(doc, err) != 0 ||
 	    get_range(doc, "n", 0, INT64_MAX, &s->n, err) != 0 ||
 	    json_get_object(doc, "job", &s->job, err) != 0)
 		return -1;

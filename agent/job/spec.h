@@ -11,10 +11,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "agent/protocol.h"
 #include "lib/base/err.h"
 #include "lib/base/json.h"
 
-#define SPEC_VERSION        1
 #define SPEC_MAX_BYTES      (4 * 1024 * 1024)
 #define SPEC_MAX_ARTIFACTS  10
 #define SPEC_MAX_WRITE_DIRS 64

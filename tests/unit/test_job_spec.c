@@ -86,7 +86,7 @@ static void a_wrong_spec_is_refused_and_the_place_named(void **state)
 		const char *from, *to, *part;
 	} wrong[] = {
 		{ "{\"version\"", "[\"version\"", "JSON" },
-		{ "\"version\":1", "\"version\":2", "version: 2" },
+		{ "\"version\":1", "\"version\":2", "version: 2 is not known" },
 		{ "\"version\":1,", "", "version: missing" },
 		{ "\"n\":17", "\"n\":-1", "n: -1" },
 		{ "\"id\":\"j\"", "\"id\":3", "job: id: not a string" },
