@@ -5,6 +5,7 @@
 
 #include "agent/control.h"
 #include "agent/metrics.h"
+#include "agent/trim.h"
 #include "lib/base/fault.h"
 #include "lib/base/log.h"
 #include "lib/base/macros.h"
@@ -406,6 +407,7 @@ void agent_turn(void *ctx)
 	int64_t next = run_job_timers(a, now);
 
 	METRIC_INC(METRIC_LOOP_TURNS, NULL);
+	trim_heap();
 	do
 		agent_give_turns(a);
 	while (settle(a));

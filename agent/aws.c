@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "agent/trim.h"
 #include "lib/base/clock.h"
 #include "lib/base/macros.h"
 #include "lib/net/sigv4.h"
@@ -196,6 +197,7 @@ static void answered(void *ctx, struct http_answer *answer)
 			answer->received_ms, &skew))
 		*call->skew = (struct skew){ true, skew };
 	free(call);
+	trim_heap_after(answer->body.len);
 	done(done_ctx, answer);
 }
 

@@ -1,10 +1,15 @@
 #include "agent/trim.h"
 
 #include <link.h>
+#include <malloc.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#define LARGE_ANSWER_BYTES (512 * 1024)
+
+static bool heap_is_due; /* the agent has one thread */
 
 /* An object whose code itself was changed by the linker, as no library of a
  * distribution does: those changes would be lost. */
@@ -55,4 +60,20 @@ void trim_resident(void)
 
 	if (size)
 		(void)dl_iterate_phdr(trim_object, &size); /* 0: as trim_object says */
+}
+
+void trim_heap_after(size_t answer_bytes)
+{
+	if (answer_bytes >= LARGE_ANSWER_BYTES)
+		heap_is_due = true;
+}
+
+void trim_heap(void)
+{
+	if (!heap_is_due)
+		return;
+	heap_is_due = false;
+#ifdef __GLIBC__
+	(void)malloc_trim(0); /* whether there was anything to give back */
+#endif
 }

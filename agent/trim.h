@@ -10,6 +10,17 @@
 #ifndef MH_AGENT_TRIM_H
 #define MH_AGENT_TRIM_H
 
+#include <stddef.h>
+
 void trim_resident(void);
+
+/*
+ * What one large answer of a service needed while it was read, many times its length,
+ * would stay with the process: freed memory below the last block in use is not given
+ * back by itself. Note each answer, and call trim_heap() once a turn, when all of it is
+ * freed; it does nothing unless a large one was noted.
+ */
+void trim_heap_after(size_t answer_bytes);
+void trim_heap(void);
 
 #endif

@@ -286,6 +286,33 @@ def an_api_and_a_store_with_clocks_an_hour_apart_are_both_believed():
             check(s.stub.refused <= 1 and store.refused <= 1, f"{code}: refused {s.stub.refused}, {store.refused}")
 
 
+# ---- memory ----
+
+def private_kib(agent):
+    with open(f"/proc/{agent.process.pid}/smaps_rollup") as f:
+        return sum(int(line.split()[1]) for line in f if line.startswith("Private_Dirty"))
+
+
+@story
+def the_memory_of_an_answer_of_ten_thousand_jobs_is_given_back():
+    with open(AGENT, "rb") as f:
+        program = f.read()
+    if b"__asan_init" in program or b"__tsan_init" in program:
+        skip("a sanitizer keeps freed memory")
+    with Scene() as s:
+        flood = {"jobs": [{"id": f"{i:08}-0000-0000-0000-000000000000", "nonce": "1", "accountId": "000000000000",
+                           "data": {"actionConfiguration": {"configuration": {f"Key{n}": "v" for n in range(30)}}}}
+                          for i in range(10000)]}
+        s.start(action(s.place, "true"))
+        finished(s.stub.job(), "success")
+        before = private_kib(s.agent)
+        honest, s.stub.api_PollForJobs = s.stub.api_PollForJobs, lambda body: flood
+        wait_for(lambda: "poll.bad_job" in s.agent.text(), what="the poll")
+        s.stub.api_PollForJobs = honest
+        finished(s.stub.job(), "success")  # and it goes on
+        wait_for(lambda: private_kib(s.agent) < before + 8192, 10, f"memory: {before} KiB before, {private_kib(s.agent)} KiB now")
+
+
 # ---- hostile jobs ----
 
 @story
