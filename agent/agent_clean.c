@@ -9,7 +9,7 @@
 
 void agent_release_run(struct job_run *run)
 {
-	cp_cancel(run->call);
+	agent_stop_asking(run);
 	agent_watch_leave(run);
 	transfer_free(run->transfer);
 	shim_free(run->shim);

@@ -20,17 +20,6 @@ static void again(struct agent *a, struct job *job, enum job_event_type type,
 					 .text = answer->err.text });
 }
 
-/* The service's errors in the course of a job, said once each time they happen:
- * retries are spaced. */
-static void log_trouble(const struct job *job, const char *operation,
-			const struct cp_answer *answer)
-{
-	log_event(LOG_LEVEL_WARN, "api.failed", operation, LOG_S("job", job->rec.id),
-		  LOG_I("n", job->rec.n), LOG_S("result", cp_result_name(answer->result)),
-		  LOG_ERR(&answer->err), LOG_S("request_id", answer->request_id),
-		  LOG_END);
-}
-
 /* --- acknowledging
  * ----------------------------------------------------------------------- */
 
@@ -72,6 +61,7 @@ static enum job_event_type ack_event(const struct job *job,
 	case CP_AGAIN:
 	case CP_THROTTLED:
 	case CP_AUTH:
+	case CP_CLIENT:
 		return JOB_EV_ACK_AGAIN;
 	case CP_UNKNOWN:
 		return JOB_EV_ACK_UNKNOWN;
@@ -91,7 +81,7 @@ static void on_ack(void *ctx, const struct cp_answer *answer)
 	job->run->call = NULL;
 	if (type == JOB_EV_ACK_AGAIN || type == JOB_EV_ACK_UNKNOWN ||
 	    type == JOB_EV_ACK_REFUSED)
-		log_trouble(job, "AcknowledgeJob", &seen);
+		agent_log_trouble(job, &cp_op_ack, &seen, &seen.err);
 	if (type == JOB_EV_ACK_TAKEN && agent_take_reoffer(job->run->agent, job))
 		return;
 	again(job->run->agent, job, type, &seen);
@@ -101,14 +91,14 @@ static void send_ack(struct agent *a, struct job *job)
 {
 	CLEAN(json) struct json_object *body = cp_ack_body(job->rec.id, job->rec.nonce);
 
-	job->run->call = cp_send(a->cp, &cp_op_ack, body, on_ack, job);
+	agent_send(a, job, &cp_op_ack, body, on_ack);
 }
 
 /* --- job data
  * ------------------------------------------------------------------------------ */
 
-static bool is_of_entry(const struct agent *a, const struct job *job,
-			const struct jobdata *d)
+bool agent_is_of_entry(const struct agent *a, const struct job *job,
+		       const struct jobdata *d)
 {
 	const struct action_settings *action = agent_action(a, job);
 
@@ -122,9 +112,9 @@ static void take_details(struct agent *a, struct job *job, const struct cp_answe
 	struct jobdata *data = NULL;
 	struct mh_err err = MH_ERR_INIT;
 
-	if (cp_read_details(answer->body, job->rec.id, clock_mono_ms(), &data, &err) ==
-		    0 &&
-	    !is_of_entry(a, job, data)) {
+	if (cp_read_details(answer->body, job->rec.id, clock_mono_ms(), &data, NULL,
+			    &err) == 0 &&
+	    !agent_is_of_entry(a, job, data)) {
 		jobdata_free(data);
 		data = NULL;
 		(void)mh_err_set(&err, MH_E_PROTO,
@@ -139,7 +129,7 @@ static void take_details(struct agent *a, struct job *job, const struct cp_answe
 		struct cp_answer bad = *answer;
 
 		bad.err = err;
-		log_trouble(job, "GetJobDetails", &bad);
+		agent_log_trouble(job, &cp_op_details, &bad, &bad.err);
 		again(a, job, JOB_EV_DETAILS_AGAIN, &bad);
 	} else {
 		agent_fail_job(a, job, FAIL_SYSTEM, err.text);
@@ -156,7 +146,7 @@ static void on_details(void *ctx, const struct cp_answer *answer)
 		take_details(a, job, answer);
 		return;
 	}
-	log_trouble(job, "GetJobDetails", answer);
+	agent_log_trouble(job, &cp_op_details, answer, &answer->err);
 	if (answer->result == CP_NOT_FOUND)
 		agent_simple_event(a, job, JOB_EV_GONE);
 	else if (answer->result == CP_REFUSED)
@@ -169,7 +159,10 @@ static void send_details(struct agent *a, struct job *job)
 {
 	CLEAN(json) struct json_object *body = cp_details_body(job->rec.id);
 
-	job->run->call = cp_send(a->cp, &cp_op_details, body, on_details, job);
+	if (agent_third_wants_nonce(job))
+		agent_third_ask_nonce(a, job);
+	else
+		agent_send(a, job, &cp_op_details, body, on_details);
 }
 
 /* A local step: nothing leaves the process. */
@@ -266,7 +259,7 @@ static bool has_usable_creds(struct agent *a, struct job *job)
 		agent_fail_job(
 			a, job, FAIL_SYSTEM,
 			"the job has artifacts, but came without artifact credentials");
-	else if (!run->call)
+	else if (!agent_is_asking(run))
 		send_details(a, job);
 	return false;
 }
@@ -337,6 +330,11 @@ static void store(struct agent *a, struct job *job)
 /* --- reporting
  * ---------------------------------------------------------------------------------- */
 
+static const struct cp_op *put_op(const struct job *job)
+{
+	return job->rec.kind == OUTCOME_FAILURE ? &cp_op_put_failure : &cp_op_put_success;
+}
+
 static enum job_event_type put_event(enum cp_result result)
 {
 	switch (result) {
@@ -348,7 +346,8 @@ static enum job_event_type put_event(enum cp_result result)
 		return JOB_EV_GONE;
 	case CP_AGAIN:
 	case CP_THROTTLED:
-	case CP_AUTH: /* a person may mend it */
+	case CP_AUTH: /* a person may mend these */
+	case CP_CLIENT:
 		return JOB_EV_PUT_AGAIN;
 	case CP_UNKNOWN:
 		return JOB_EV_PUT_UNKNOWN;
@@ -366,10 +365,7 @@ static void on_put(void *ctx, const struct cp_answer *answer)
 
 	job->run->call = NULL;
 	if (answer->result != CP_OK)
-		log_trouble(job,
-			    job->rec.kind == OUTCOME_FAILURE ? "PutJobFailureResult"
-							     : "PutJobSuccessResult",
-			    answer);
+		agent_log_trouble(job, put_op(job), answer, &answer->err);
 	again(job->run->agent, job, put_event(answer->result), answer);
 }
 
@@ -388,10 +384,7 @@ static void put(struct agent *a, struct job *job)
 		return;
 	}
 	body = outcome_put_body(doc, job->rec.id);
-	job->run->call = cp_send(a->cp,
-				 job->rec.kind == OUTCOME_FAILURE ? &cp_op_put_failure
-								  : &cp_op_put_success,
-				 body, on_put, job);
+	agent_send(a, job, put_op(job), body, on_put);
 }
 
 /* --- all of them
@@ -399,7 +392,7 @@ static void put(struct agent *a, struct job *job)
 
 static void abort_all(struct job_run *run)
 {
-	cp_cancel(STEAL_PTR(run->call));
+	agent_stop_asking(run);
 	transfer_abandon(STEAL_PTR(run->transfer), run->data);
 }
 
@@ -407,9 +400,9 @@ void agent_carry_out(struct agent *a, struct job *job, unsigned effects)
 {
 	if (effects & JOB_DO_ABORT)
 		abort_all(job->run);
-	if ((effects & JOB_DO_ACK) && !job->run->call)
+	if ((effects & JOB_DO_ACK) && !agent_is_asking(job->run))
 		send_ack(a, job);
-	if ((effects & JOB_DO_DETAILS) && !job->run->call)
+	if ((effects & JOB_DO_DETAILS) && !agent_is_asking(job->run))
 		send_details(a, job);
 	if (effects & JOB_DO_FETCH)
 		fetch(a, job);
@@ -421,7 +414,7 @@ void agent_carry_out(struct agent *a, struct job *job, unsigned effects)
 		agent_ask_shim_to_stop(job);
 	if (effects & JOB_DO_STORE)
 		store(a, job);
-	if ((effects & JOB_DO_PUT) && !job->run->call)
+	if ((effects & JOB_DO_PUT) && !agent_is_asking(job->run))
 		put(a, job);
 	if (effects & JOB_DO_CLEAN)
 		agent_clean(a, job);

@@ -42,7 +42,8 @@ struct job_run {
 	size_t slot; /* its entry of the poller */
 	struct jobdata *data;
 	int bad_details; /* answers to GetJobDetails in a row that made no sense */
-	struct cp_call *call;
+	struct cp_call *call; /* one of these two at most: a request about the job */
+	struct third_call *third_call;
 	struct transfer *transfer;
 	struct shim *shim;
 	bool mute; /* it speaks a protocol that we do not know */
@@ -57,6 +58,7 @@ struct job_run {
 	/* Offered again while its acknowledgement was under way; "" nonce: it was not. */
 	char reoffer_nonce[JOB_NONCE_SIZE];
 	int64_t reoffer_wall_ms, reoffer_mono_ms;
+	bool reoffered; /* a third party's: the nonce is still to be asked for */
 
 	struct watch *watch; /* whether its action was abandoned (agent_watch.c) */
 	struct wanted {
@@ -90,6 +92,7 @@ struct wait_call; /* agent_wait.c */
 struct reload; /* agent_reload.c */
 struct watch; /* agent_watch.c */
 struct control;
+struct third; /* agent_third.c */
 
 struct agent {
 	const struct settings *settings; /* stays where it is, also when reloaded */
@@ -114,6 +117,7 @@ struct agent {
 	struct plugin_info *plugins; /* one per action entry */
 	char **entries; /* names of the action entries, as in the ledger */
 	struct poll_call *polls; /* one per entry */
+	struct third *third;
 	struct wait_call *waits; /* under way */
 	int64_t wait_at_ms; /* when to ask whether the endpoint lets us wait; 0: now */
 	int wait_failures; /* in a row */
@@ -176,6 +180,10 @@ void agent_stop(struct agent *a, int exit_code);
 void agent_log_change(struct agent *a, struct job *job, enum job_state before,
 		      const struct job_event *ev);
 void agent_log_dump(struct agent *a);
+/* The service's errors in the course of a job, said once each time they happen: retries
+ * are spaced. */
+void agent_log_trouble(const struct job *job, const struct cp_op *op,
+		       const struct cp_answer *answer, const struct mh_err *err);
 
 /* agent_observe.c: what is counted */
 void agent_observe_change(struct agent *a, struct job *job, enum job_state before,
@@ -224,6 +232,9 @@ void agent_heard_api(void *ctx, enum cp_result result);
 void agent_heard_store(struct agent *a, enum transfer_end end);
 
 /* agent_effects.c */
+/* Whether the data are of the action type that the job was asked for as. */
+bool agent_is_of_entry(const struct agent *a, const struct job *job,
+		       const struct jobdata *d);
 void agent_prepare(struct agent *a, struct job *job);
 void agent_carry_out(struct agent *a, struct job *job, unsigned effects);
 
@@ -247,8 +258,31 @@ bool agent_may_poll(struct agent *a);
 const char *agent_why_no_polls(const struct agent *a);
 void agent_open_poller(struct agent *a);
 void agent_close_poller(struct agent *a);
+/* Where the job belongs, from its data into its record. */
+void agent_note_context(struct job_record *rec, const struct jobdata *d);
 /* Acknowledges the job by the nonce it was offered with again; false when it was not. */
 bool agent_take_reoffer(struct agent *a, struct job *job);
+
+/* agent_third.c: a third party's jobs */
+void agent_third_start(struct agent *a);
+void agent_third_end(struct agent *a);
+void agent_third_reload(struct agent *a);
+/* A request about a job of either family: op and body are a custom job's. */
+void agent_send(struct agent *a, struct job *job, const struct cp_op *op,
+		struct json_object *body, cp_done_fn done);
+/* What is sent in the place of a custom job's operation. */
+const struct cp_op *agent_op(const struct job *job, const struct cp_op *op);
+bool agent_is_asking(const struct job_run *run);
+void agent_stop_asking(struct job_run *run);
+void agent_third_offer(struct agent *a, size_t entry, const struct cp_offer *offer,
+		       const struct cp_answer *answer);
+void agent_third_reoffer(struct agent *a, struct job *job,
+			 const struct cp_answer *answer);
+/* Looked at a moment ago, and left. */
+bool agent_third_was_passed(struct agent *a, const struct cp_offer *offer);
+/* Before it is acknowledged, its details are asked for their nonce. */
+bool agent_third_wants_nonce(const struct job *job);
+void agent_third_ask_nonce(struct agent *a, struct job *job);
 
 /* agent_wait.c: being told when there is work; answers when to be called again. */
 int64_t agent_wait(struct agent *a, int64_t now_ms);

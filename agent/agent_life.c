@@ -163,7 +163,7 @@ static bool has_work(const struct agent *a, int64_t until_ms)
 static bool is_settling(const struct agent *a)
 {
 	for (const struct job *job = a->jobs; job; job = job->next) {
-		if (job->run->call &&
+		if (agent_is_asking(job->run) &&
 		    (job->rec.state == JOB_ACKING || job->rec.state == JOB_IN_DOUBT ||
 		     job->rec.state == JOB_REPORTING))
 			return true;

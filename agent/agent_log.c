@@ -87,6 +87,15 @@ static void log_closed(const struct job *job)
 		  LOG_I("attempts", job->rec.put_attempts), LOG_END);
 }
 
+void agent_log_trouble(const struct job *job, const struct cp_op *op,
+		       const struct cp_answer *answer, const struct mh_err *err)
+{
+	log_event(LOG_LEVEL_WARN, "api.failed", agent_op(job, op)->operation,
+		  LOG_S("job", job->rec.id), LOG_I("n", job->rec.n),
+		  LOG_S("result", cp_result_name(answer->result)), LOG_ERR(err),
+		  LOG_S("request_id", answer->request_id), LOG_END);
+}
+
 void agent_log_change(struct agent *a, struct job *job, enum job_state before,
 		      const struct job_event *ev)
 {

@@ -19,6 +19,16 @@ static void copy_name(char *to, size_t size, const char *from)
 	to[len] = '\0';
 }
 
+void agent_note_context(struct job_record *rec, const struct jobdata *d)
+{
+	copy_name(rec->pipeline, sizeof(rec->pipeline), d->pipeline);
+	copy_name(rec->stage, sizeof(rec->stage), d->stage);
+	copy_name(rec->action, sizeof(rec->action), d->action);
+	copy_name(rec->execution_id, sizeof(rec->execution_id), d->execution_id);
+	copy_name(rec->action_execution_id, sizeof(rec->action_execution_id),
+		  d->action_execution_id);
+}
+
 static void take_offer(struct agent *a, const struct poll_call *p, struct cp_offer *offer,
 		       const struct cp_answer *answer)
 {
@@ -26,17 +36,11 @@ static void take_offer(struct agent *a, const struct poll_call *p, struct cp_off
 				  .state = JOB_OFFERED,
 				  .entry = mh_strdup(a->entries[p->entry]),
 				  .offered_ms = answer->sent_wall_ms };
-	const struct jobdata *d = offer->data;
 	struct job *job;
 
 	copy_name(rec.id, sizeof(rec.id), offer->id);
 	copy_name(rec.nonce, sizeof(rec.nonce), offer->nonce);
-	copy_name(rec.pipeline, sizeof(rec.pipeline), d->pipeline);
-	copy_name(rec.stage, sizeof(rec.stage), d->stage);
-	copy_name(rec.action, sizeof(rec.action), d->action);
-	copy_name(rec.execution_id, sizeof(rec.execution_id), d->execution_id);
-	copy_name(rec.action_execution_id, sizeof(rec.action_execution_id),
-		  d->action_execution_id);
+	agent_note_context(&rec, offer->data);
 	job = agent_add_job(a, &rec, p->entry);
 	job->offered_mono_ms = answer->sent_mono_ms;
 	job->run->data = STEAL_PTR(offer->data);
@@ -48,6 +52,11 @@ bool agent_take_reoffer(struct agent *a, struct job *job)
 	struct job_run *run = job->run;
 	char nonce[JOB_NONCE_SIZE];
 
+	if (run->reoffered) {
+		run->reoffered = false;
+		agent_third_ask_nonce(a, job);
+		return true;
+	}
 	if (!*run->reoffer_nonce)
 		return false;
 	memcpy(nonce, run->reoffer_nonce, sizeof(nonce));
@@ -73,6 +82,10 @@ static void keep_reoffer(struct agent *a, struct job *job, struct cp_offer *offe
 		log_event(LOG_LEVEL_DEBUG, "job.offered_twice",
 			  "offered again, and ignored", LOG_S("job", job->rec.id),
 			  LOG_I("n", job->rec.n), LOG_END);
+		return;
+	}
+	if (job_is_third_party(job)) {
+		agent_third_reoffer(a, job, answer);
 		return;
 	}
 	jobdata_free(run->data);
@@ -110,7 +123,10 @@ static void judge_offer(struct agent *a, const struct poll_call *p,
 			  LOG_S("job", offer->id), LOG_S("error", err.text), LOG_END);
 		return;
 	}
-	take_offer(a, p, offer, answer);
+	if (*offer->client_id)
+		agent_third_offer(a, p->entry, offer, answer);
+	else
+		take_offer(a, p, offer, answer);
 }
 
 /* --- answers -------------------------------------------------------------------------
@@ -161,7 +177,7 @@ static void on_poll(void *ctx, const struct cp_answer *answer)
 	CLEAN(free)
 	struct cp_offer *offers = mh_alloc((size_t)p->batch * sizeof(*offers));
 	struct mh_err err = answer->err, why = MH_ERR_INIT;
-	size_t count = 0, bad = 0;
+	size_t count = 0, bad = 0, passed = 0;
 
 	p->call = NULL;
 	if (answer->result != CP_OK ||
@@ -170,9 +186,12 @@ static void on_poll(void *ctx, const struct cp_answer *answer)
 		poll_failed(a, p, answer, &err);
 		return;
 	}
-	poll_succeeded(a, p, count, bad, &why);
+	for (size_t i = 0; i < count; i++)
+		passed += agent_third_was_passed(a, &offers[i]);
+	poll_succeeded(a, p, count - passed, bad, &why);
 	for (size_t i = 0; i < count; i++) {
-		judge_offer(a, p, &offers[i], answer);
+		if (!agent_third_was_passed(a, &offers[i]))
+			judge_offer(a, p, &offers[i], answer);
 		jobdata_free(offers[i].data);
 	}
 }
@@ -187,7 +206,11 @@ void agent_poll(void *ctx, size_t entry, int batch)
 
 	p->batch = batch;
 	agent_observe_poll_sent(p);
-	p->call = cp_send(a->cp, &cp_op_poll, body, on_poll, p);
+	p->call = cp_send(a->cp,
+			  settings_is_third_party(settings_action(a->settings, entry))
+				  ? &cp_op_third_poll
+				  : &cp_op_poll,
+			  body, on_poll, p);
 }
 
 /* --- whether to ----------------------------------------------------------------------

@@ -186,6 +186,7 @@ static void swap(struct agent *a, struct reload *r)
 	r->next = (struct settings){ 0 };
 	a->plugins = STEAL_PTR(r->plugins);
 	agent_open_poller(a);
+	agent_third_reload(a);
 	agent_observe_recall(a, polls);
 	move_slots(a);
 	set_log_level(a);

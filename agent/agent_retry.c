@@ -102,6 +102,7 @@ void agent_heard_api(void *ctx, enum cp_result result)
 	case CP_STATE:
 	case CP_NOT_FOUND:
 	case CP_NO_TYPE:
+	case CP_CLIENT:
 	case CP_REFUSED:
 		note(a, &a->api_outage, true);
 		return;

@@ -102,6 +102,7 @@ static int read_outcome(struct agent *a, struct job *job, struct outcome *ret,
 		names[i] = data->outputs[i].name;
 	expect.outputs = data ? names : NULL;
 	expect.output_count = data ? data->output_count : 0;
+	expect.no_variables = job_is_third_party(job);
 	if (action && action->outputs.set)
 		expect.outputs_min = action->outputs.min;
 	if (jobdir_result(job->run->dir_fd, &text, err) != 0)

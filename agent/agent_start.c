@@ -87,6 +87,7 @@ static int open_all(struct agent *a, struct mh_err *err)
 	ledger_skip_n(a->ledger, highest);
 	(void)uv_timer_init(loop_uv(a->loop), &a->timer); /* always 0 */
 	agent_open_poller(a);
+	agent_third_start(a);
 	loop_set_after(a->loop, agent_turn, a);
 	if (agent_start_signals(a, err) != 0 || agent_recover(a, err) != 0)
 		return -1;
@@ -149,6 +150,7 @@ void agent_free(struct agent *a)
 	agent_reload_drop(a);
 	control_close(a->control);
 	status_http_close(a->status);
+	agent_third_end(a);
 	cp_free(a->cp);
 	creds_store_free(a->creds);
 	s3_free(a->s3);

@@ -19,6 +19,14 @@ const struct cp_op cp_op_details = { "GetJobDetails", "details", false };
 const struct cp_op cp_op_put_success = { "PutJobSuccessResult", "put", false };
 const struct cp_op cp_op_put_failure = { "PutJobFailureResult", "put", false };
 const struct cp_op cp_op_list_actions = { "ListActionExecutions", "watch", false };
+const struct cp_op cp_op_third_poll = { "PollForThirdPartyJobs", "third_poll", false };
+const struct cp_op cp_op_third_ack = { "AcknowledgeThirdPartyJob", "third_ack", true };
+const struct cp_op cp_op_third_details = { "GetThirdPartyJobDetails", "third_details",
+					   false };
+const struct cp_op cp_op_third_put_success = { "PutThirdPartyJobSuccessResult",
+					       "third_put", false };
+const struct cp_op cp_op_third_put_failure = { "PutThirdPartyJobFailureResult",
+					       "third_put", false };
 
 struct cp {
 	struct aws *aws;
@@ -79,7 +87,7 @@ static void call_free(struct cp_call *call)
 	if (call->next)
 		call->next->prev = call->prev;
 	free(call->refused);
-	free(call->body);
+	creds_wipe(&call->body); /* it may hold tokens */
 	free(call);
 }
 
@@ -256,7 +264,8 @@ static int64_t asked_wait_ms(const struct http_answer *http)
  * words are logged. */
 static void hide_secrets(const struct cp_call *call, struct mh_err *err)
 {
-	static const char *const names[] = { "nonce", "continuationToken" };
+	static const char *const names[] = { "nonce", "continuationToken",
+					     "clientToken" };
 	CLEAN(json) struct json_object *body = NULL;
 	struct mh_err ignored;
 

@@ -34,6 +34,7 @@
 	X(STATE, state) /* InvalidJobState */                                            \
 	X(NOT_FOUND, not_found) /* JobNotFound */                                        \
 	X(NO_TYPE, no_type) /* ActionTypeNotFound */                                     \
+	X(CLIENT, client) /* no client token, or one that is refused: not processed */   \
 	X(REFUSED, refused) /* understood, and refused for good */
 
 enum cp_result {
@@ -81,6 +82,9 @@ struct cp_op {
 };
 extern const struct cp_op cp_op_poll, cp_op_ack, cp_op_details, cp_op_put_success,
 	cp_op_put_failure, cp_op_list_actions;
+/* The same for a third party's jobs; each but the poll takes a clientToken. */
+extern const struct cp_op cp_op_third_poll, cp_op_third_ack, cp_op_third_details,
+	cp_op_third_put_success, cp_op_third_put_failure;
 struct cp_call *cp_send(struct cp *cp, const struct cp_op *op, struct json_object *body,
 			cp_done_fn done, void *ctx);
 void cp_cancel(struct cp_call *call);
@@ -104,9 +108,10 @@ struct json_object *cp_list_actions_body(const char *pipeline, const char *execu
 
 /* One offered job. */
 struct cp_offer {
-	char id[STR_UUID_SIZE];
+	char id[JOB_ID_SIZE];
 	char nonce[JOB_NONCE_SIZE];
 	struct jobdata *data; /* owned */
+	char client_id[STR_UUID_SIZE]; /* a third party's has this and its id, no more */
 };
 /* Up to max offers of the wanted action type. What breaks a rule is left out and
  * counted in *ret_bad, the first reason in *why: one bad job does not cost the
@@ -118,9 +123,11 @@ int cp_read_offers(struct json_object *body, const struct action_settings *want,
 /* The status of an acknowledgement; borrowed from body. */
 int cp_read_status(struct json_object *body, const char **ret,
 		   struct mh_err *err) MH_MUST_CHECK;
-/* The data of the job that was asked for. */
+/* The data of the job that was asked for. ret_nonce, borrowed from body, is for a third
+ * party's offer, and NULL otherwise. */
 int cp_read_details(struct json_object *body, const char *job_id, int64_t mono_ms,
-		    struct jobdata **ret, struct mh_err *err) MH_MUST_CHECK;
+		    struct jobdata **ret, const char **ret_nonce,
+		    struct mh_err *err) MH_MUST_CHECK;
 /* Whether the list says that this action execution was abandoned. */
 bool cp_read_abandoned(struct json_object *body, const char *action_execution_id);
 

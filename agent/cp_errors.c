@@ -32,7 +32,9 @@ static const struct code_row codes[] = {
 	{ "InvalidNonce", CP_NONCE, MH_E_REFUSED },
 	{ "InvalidJobState", CP_STATE, MH_E_REFUSED },
 	{ "JobNotFound", CP_NOT_FOUND, MH_E_NOTFOUND },
+	{ "InvalidJob", CP_NOT_FOUND, MH_E_REFUSED }, /* over, or no third party's */
 	{ "ActionTypeNotFound", CP_NO_TYPE, MH_E_NOTFOUND },
+	{ "InvalidClientToken", CP_CLIENT, MH_E_AUTH },
 
 	{ "Throttling", CP_THROTTLED, MH_E_THROTTLED },
 	{ "Throttled", CP_THROTTLED, MH_E_THROTTLED },
@@ -75,8 +77,6 @@ static const struct code_row codes[] = {
 	{ "RequestAborted", CP_REFUSED, MH_E_REFUSED },
 	{ "LimitExceeded", CP_REFUSED, MH_E_REFUSED },
 	{ "OutputVariablesSizeExceeded", CP_REFUSED, MH_E_REFUSED },
-	{ "InvalidClientToken", CP_REFUSED, MH_E_REFUSED },
-	{ "InvalidJob", CP_REFUSED, MH_E_REFUSED },
 	{ "PipelineNotFound", CP_REFUSED, MH_E_NOTFOUND },
 	{ "PipelineExecutionNotFound", CP_REFUSED, MH_E_NOTFOUND },
 };

@@ -21,7 +21,8 @@
 extern char **environ;
 
 struct creds_process {
-	creds_process_done_fn done;
+	creds_process_done_fn done; /* one of these two */
+	creds_process_text_fn text_done;
 	void *ctx;
 	char *program;
 	pid_t pid;
@@ -153,8 +154,7 @@ static char *shown(struct stream *s)
 	return text;
 }
 
-static int judge(struct creds_process *p, const siginfo_t *how, struct creds_found *ret,
-		 struct mh_err *err)
+static int judge(struct creds_process *p, const siginfo_t *how, struct mh_err *err)
 {
 	CLEAN(free) char *said = shown(&p->err);
 
@@ -167,9 +167,32 @@ static int judge(struct creds_process *p, const siginfo_t *how, struct creds_fou
 	if (p->out.too_much)
 		return mh_err_set(err, MH_E_PROTO, "%s printed more than %d bytes",
 				  p->program, OUTPUT_MAX);
+	return 0;
+}
+
+static int read_keys(struct creds_process *p, struct creds_found *ret, struct mh_err *err)
+{
 	if (creds_read_process(buf_text(&p->out.text), p->out.text.len, ret, err) != 0)
 		return mh_err_wrap(err, "output of %s", p->program);
 	return 0;
+}
+
+/* The text outlives the process for as long as it takes to tell it. */
+static void finish_text(struct creds_process *p, int rc, const struct mh_err *err)
+{
+	struct buf text = p->out.text;
+	creds_process_text_fn done = p->text_done;
+	void *ctx = p->ctx;
+
+	p->out.text = (struct buf)BUF_INIT(OUTPUT_MAX);
+	close_all(p);
+	if (rc == 0)
+		done(ctx, buf_text(&text), text.len, NULL);
+	else
+		done(ctx, NULL, 0, err);
+	if (text.data)
+		sodium_memzero(text.data, text.cap);
+	buf_done(&text);
 }
 
 static void finish(struct creds_process *p, const struct mh_err *failed)
@@ -186,7 +209,13 @@ static void finish(struct creds_process *p, const struct mh_err *failed)
 	(void)drain(&p->err);
 	if (failed)
 		err = *failed;
-	rc = failed ? -1 : judge(p, &how, &found, &err);
+	rc = failed ? -1 : judge(p, &how, &err);
+	if (p->text_done) {
+		finish_text(p, rc, &err);
+		return;
+	}
+	if (rc == 0)
+		rc = read_keys(p, &found, &err);
 	close_all(p);
 	done(ctx, rc == 0 ? &found : NULL, rc == 0 ? NULL : &err);
 }
@@ -234,8 +263,8 @@ static int prepare_spawn(int out_fd, int err_fd, posix_spawn_file_actions_t *act
 	return rc;
 }
 
-static int spawn(struct creds_process *p, char **words, int out_fd, int err_fd,
-		 struct mh_err *err)
+static int spawn(struct creds_process *p, const char *what, char **words, int out_fd,
+		 int err_fd, struct mh_err *err)
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
@@ -254,7 +283,7 @@ static int spawn(struct creds_process *p, char **words, int out_fd, int err_fd,
 		return 0;
 	p->pid = 0;
 	errno = rc;
-	return mh_err_sys(err, "credential_process: start %s", words[0]);
+	return mh_err_sys(err, "%s: start %s", what, words[0]);
 }
 
 /* A pipe whose ends lie where the child's dup2 does not hit them; ours does not block. */
@@ -304,11 +333,11 @@ static int watch_all(struct loop *loop, struct creds_process *p, struct mh_err *
 	if (rc == 0)
 		rc = watch_fd(loop, p, p->pid_fd, &p->pid_watch, process_ended);
 	return rc == 0 ? 0
-		       : mh_err_set(err, MH_E_SYS, "watch credential_process: %s",
+		       : mh_err_set(err, MH_E_SYS, "watch %s: %s", p->program,
 				    uv_strerror(rc));
 }
 
-static int start(struct loop *loop, struct creds_process *p, char **words,
+static int start(const struct creds_command *c, struct creds_process *p, char **words,
 		 struct mh_err *err)
 {
 	CLEAN(fd) int out_fd = -1;
@@ -316,32 +345,42 @@ static int start(struct loop *loop, struct creds_process *p, char **words,
 
 	if (make_pipe(&p->out.fd, &out_fd, err) != 0 ||
 	    make_pipe(&p->err.fd, &err_fd, err) != 0 ||
-	    spawn(p, words, out_fd, err_fd, err) != 0)
+	    spawn(p, c->what, words, out_fd, err_fd, err) != 0)
 		return -1;
-	return watch_all(loop, p, err);
+	return watch_all(c->loop, p, err);
 }
 
-int creds_process_start(struct loop *loop, const char *command, int64_t timeout_ms,
-			creds_process_done_fn done, void *ctx, struct creds_process **ret,
-			struct mh_err *err)
+static char **add_word(char **words, const char *word)
+{
+	size_t count = 0;
+
+	while (words[count])
+		count++;
+	words = mh_realloc(words, (count + 2) * sizeof(*words));
+	words[count] = mh_strdup(word);
+	words[count + 1] = NULL;
+	return words;
+}
+
+static int start_command(const struct creds_command *c, const struct creds_process *like,
+			 struct creds_process **ret, struct mh_err *err)
 {
 	struct creds_process *p;
 	char **words;
 	int rc;
 
-	if (creds_split_command(command, &words, err) != 0)
-		return -1;
+	if (creds_split_command(c->command, &words, err) != 0)
+		return mh_err_wrap(err, "%s", c->what);
+	if (c->argument)
+		words = add_word(words, c->argument);
 	p = mh_alloc(sizeof(*p));
-	*p = (struct creds_process){
-		.done = done,
-		.ctx = ctx,
-		.pid_fd = -1,
-		.timeout_ms = timeout_ms,
-		.out = { .fd = -1, .text = BUF_INIT(OUTPUT_MAX) },
-		.err = { .fd = -1, .text = BUF_INIT(OUTPUT_MAX) },
-	};
+	*p = *like;
+	p->pid_fd = -1;
+	p->timeout_ms = c->timeout_ms;
+	p->out = (struct stream){ .fd = -1, .text = BUF_INIT(OUTPUT_MAX) };
+	p->err = (struct stream){ .fd = -1, .text = BUF_INIT(OUTPUT_MAX) };
 	p->program = mh_strdup(words[0]);
-	rc = start(loop, p, words, err);
+	rc = start(c, p, words, err);
 	creds_words_free(words);
 	if (rc != 0) {
 		close_all(p);
@@ -349,4 +388,25 @@ int creds_process_start(struct loop *loop, const char *command, int64_t timeout_
 	}
 	*ret = p;
 	return 0;
+}
+
+int creds_process_start(struct loop *loop, const char *command, int64_t timeout_ms,
+			creds_process_done_fn done, void *ctx, struct creds_process **ret,
+			struct mh_err *err)
+{
+	const struct creds_command c = { .loop = loop,
+					 .what = "credential_process",
+					 .command = command,
+					 .timeout_ms = timeout_ms };
+	const struct creds_process like = { .done = done, .ctx = ctx };
+
+	return start_command(&c, &like, ret, err);
+}
+
+int creds_process_start_text(const struct creds_command *c, creds_process_text_fn done,
+			     void *ctx, struct creds_process **ret, struct mh_err *err)
+{
+	const struct creds_process like = { .text_done = done, .ctx = ctx };
+
+	return start_command(c, &like, ret, err);
 }

@@ -1,6 +1,7 @@
 /*
- * One run of a credential_process on the loop: no shell, a process group of its own,
- * nothing but the output read. Its whole group is killed at the end, however it ends.
+ * One run of a program that prints a secret (a credential_process, or the command that
+ * tells client tokens) on the loop: no shell, a process group of its own, nothing but
+ * the output read. Its whole group is killed at the end, however it ends.
  *
  *	creds_process_start(loop, command, timeout_ms, done, ctx, &p, &err);
  *	... done(ctx, &found, NULL) or done(ctx, NULL, &err), once, later ...
@@ -20,6 +21,20 @@ typedef void (*creds_process_done_fn)(void *ctx, struct creds_found *found,
 int creds_process_start(struct loop *loop, const char *command, int64_t timeout_ms,
 			creds_process_done_fn done, void *ctx, struct creds_process **ret,
 			struct mh_err *err) MH_MUST_CHECK;
+/* The same for other secrets: `argument` is one more word for the command, and text is
+ * what it printed, wiped after done; NULL when it failed. */
+typedef void (*creds_process_text_fn)(void *ctx, const char *text, size_t len,
+				      const struct mh_err *err);
+struct creds_command {
+	struct loop *loop;
+	const char *what; /* names it in errors: "credential_process" */
+	const char *command;
+	const char *argument; /* or NULL */
+	int64_t timeout_ms;
+};
+int creds_process_start_text(const struct creds_command *c, creds_process_text_fn done,
+			     void *ctx, struct creds_process **ret,
+			     struct mh_err *err) MH_MUST_CHECK;
 /* Kills it; done will not be called. NULL is none. */
 void creds_process_cancel(struct creds_process *p);
 

@@ -322,15 +322,14 @@ int creds_split_command(const char *line, char ***ret, struct mh_err *err)
 		if (count == WORDS_MAX || !next_word(&line, words[count++])) {
 			creds_words_free(words);
 			return mh_err_set(err, MH_E_CONFIG,
-					  "credential_process: a quote is left open, or "
-					  "there are more than %d words",
+					  "a quote is left open, or there are more than "
+					  "%d words",
 					  WORDS_MAX);
 		}
 	}
 	if (count == 0 || !*words[0]) {
 		creds_words_free(words);
-		return mh_err_set(err, MH_E_CONFIG,
-				  "credential_process: names no program");
+		return mh_err_set(err, MH_E_CONFIG, "names no program");
 	}
 	*ret = words;
 	return 0;

@@ -4,6 +4,9 @@
 
 #include "lib/base/macros.h"
 
+#define STORE_EXTRA_MS                                                                   \
+	(3600 * INT64_C(1000)) /* for outputs, past the job's own deadline */
+
 static const char *const state_names[] = {
 #define X(name, text) [JOB_##name] = #text,
 	JOB_STATES(X)
@@ -88,4 +91,30 @@ void job_free(struct job *job)
 bool job_holds_slot(const struct job *job)
 {
 	return job->rec.state != JOB_WAITING && job->rec.state != JOB_CLOSED;
+}
+
+/* Whether this moment is sooner after the poll than any redelivery can be. Two
+ * clocks must agree while we have both: the monotonic one does not count the
+ * time a machine slept, the other one can be set. */
+bool job_is_fresh(const struct job *j, const struct job_env *env)
+{
+	int64_t wall = env->wall_ms - j->rec.offered_ms;
+	int64_t mono = j->offered_mono_ms ? env->mono_ms - j->offered_mono_ms : 0;
+
+	return wall >= 0 && wall <= JOB_FRESH_MS && mono <= JOB_FRESH_MS;
+}
+
+int64_t job_store_until_ms(const struct job *j)
+{
+	int64_t extra_ms = j->rec.outcome_ms + STORE_EXTRA_MS;
+
+	return extra_ms > j->rec.deadline_ms ? extra_ms : j->rec.deadline_ms;
+}
+
+int64_t job_transfer_ms(const struct job *j, int64_t wall_ms)
+{
+	int64_t until_ms = j->rec.state == JOB_STORING ? job_store_until_ms(j)
+						       : j->rec.deadline_ms;
+
+	return until_ms > wall_ms ? until_ms - wall_ms : 1;
 }

@@ -27,7 +27,8 @@
 #include "lib/base/str.h"
 
 #define JOB_STATES(X)                                                                    \
-	X(OFFERED, offered) /* a poll brought it; a slot is kept */                      \
+	X(OFFERED, offered) /* a poll brought it; a slot is kept. A third party's waits  \
+			       here for its details, which have the nonce */             \
 	X(ACKING, acking) /* AcknowledgeJob may have been sent */                        \
 	X(IN_DOUBT, in_doubt) /* it was sent, and its answer is lost (C4) */             \
 	X(OWNED, owned) /* acknowledged: one outcome is owed from here on */             \
@@ -50,7 +51,7 @@
 	X(ACK_REFUSED, ack_refused) /* refused for good: validation, access */           \
 	X(ACK_AGAIN, ack_again) /* certainly not processed */                            \
 	X(ACK_UNKNOWN, ack_unknown) /* may have been processed: no answer, or 5xx */     \
-	X(DETAILS, details) /* GetJobDetails brought data and credentials */             \
+	X(DETAILS, details) /* GetJobDetails brought data, and what comes with them */   \
 	X(DETAILS_AGAIN, details_again)                                                  \
 	X(EXPIRED, expired) /* the store says the credentials are too old */             \
 	X(GONE, gone) /* JobNotFound: nobody waits for it any more */                    \
@@ -118,14 +119,16 @@ enum in_doubt { IN_DOUBT_FRESH, IN_DOUBT_ADOPT, IN_DOUBT_DROP };
 
 #define JOB_FRESH_MS   15000 /* sooner than any redelivery */
 #define JOB_LAPSE_MS   60000 /* an offer nobody acknowledged is handed out again */
+#define JOB_ID_SIZE    2049 /* a third party's: 512 characters of up to 4 bytes */
 #define JOB_NONCE_SIZE 256 /* 50 characters of up to 4 bytes, and room */
 #define JOB_NAME_SIZE  128 /* API names have at most 100 characters, ASCII */
 
 /* What the ledger keeps of a job: ids, nonce, state, attempts. Never
- * configuration, artifact locations or credentials. */
+ * configuration, artifact locations, credentials or client tokens. */
 struct job_record {
 	int64_t n; /* our own number, names its directories */
-	char id[STR_UUID_SIZE]; /* data, never a path */
+	char id[JOB_ID_SIZE]; /* data, never a path */
+	char client_id[STR_UUID_SIZE]; /* whose a third-party job is; "": a custom job */
 	char *entry; /* the action entry it came by ("Build/Custom/Make/1"), owned */
 	char nonce[JOB_NONCE_SIZE]; /* wiped once closed */
 	enum job_state state;
@@ -195,7 +198,8 @@ struct job_event {
 	int64_t asked_ms; /* *_AGAIN: what the server asked for, or -1 */
 	bool progress; /* TRANSFER_AGAIN, EXPIRED: a good part of it went well */
 	const char *failure; /* FAIL: one of outcome_failure_types */
-	const char *text; /* FAIL, CANCEL: for people. REOFFER: the nonce */
+	/* FAIL, CANCEL: for people. REOFFER, and DETAILS of an offer: the nonce. */
+	const char *text;
 	struct outcome *take_outcome; /* ENDED: emptied by the table */
 	int64_t offered_ms, offered_mono_ms; /* REOFFER */
 };
@@ -211,8 +215,18 @@ bool job_dispatch(struct job *job, const struct job_env *env, const struct job_e
 /* Whether the table has a handler for it (tests, diagnostics). */
 bool job_accepts(enum job_state state, enum job_event_type type);
 
+/* Whether this moment is sooner after its offer than any redelivery. */
+bool job_is_fresh(const struct job *job, const struct job_env *env);
+/* Until when (wall clock) its outputs may be uploaded. */
+int64_t job_store_until_ms(const struct job *job);
 /* How long the transfer that its state asks for may still take, at least 1. */
 int64_t job_transfer_ms(const struct job *job, int64_t wall_ms);
+
+/* A third party's: other operations, and a client token for each. */
+static inline bool job_is_third_party(const struct job *job)
+{
+	return job->rec.client_id[0] != '\0';
+}
 
 /* Whether it takes one of the slots of max_jobs. */
 bool job_holds_slot(const struct job *job);

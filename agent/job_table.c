@@ -13,10 +13,8 @@
 #define DOUBT_GIVE_UP_MS                                                                 \
 	(24 * 3600 * INT64_C(1000)) /* a custom action lives no longer (C11) */
 #define CALL_RETRY_CAP_MS 60000
-#define STORE_EXTRA_MS                                                                   \
-	(3600 * INT64_C(1000)) /* for outputs, past the job's own deadline */
-#define RENEWALS_MAX 2 /* of credentials the store calls expired */
-#define RUNS_MAX     3 /* of a handler that may be started again */
+#define RENEWALS_MAX      2 /* of credentials the store calls expired */
+#define RUNS_MAX          3 /* of a handler that may be started again */
 
 typedef enum job_state (*job_handler)(struct job *j, const struct job_env *env,
 				      const struct job_event *ev);
@@ -117,6 +115,12 @@ HANDLER(gone)
 
 /* --- offered, acking, in doubt ------------------------------------------- */
 
+HANDLER(ask_details)
+{
+	j->effects |= JOB_DO_DETAILS;
+	return j->rec.state;
+}
+
 static enum job_state send_ack(struct job *j, enum job_state next)
 {
 	j->rec.ack_attempts++;
@@ -129,6 +133,19 @@ static enum job_state send_ack(struct job *j, enum job_state next)
 HANDLER(admit)
 {
 	return send_ack(j, JOB_ACKING);
+}
+
+static enum job_state take_nonce(struct job *j, const struct job_event *ev)
+{
+	(void)snprintf(j->rec.nonce, sizeof(j->rec.nonce), "%s", ev->text);
+	return send_ack(j, JOB_ACKING);
+}
+
+/* A third party's offer has its nonce in its details (C14). */
+HANDLER(offer_details)
+{
+	j->retries = 0;
+	return take_nonce(j, ev);
 }
 
 HANDLER(declined)
@@ -153,23 +170,12 @@ HANDLER(lost)
 	return close_as(j, env, JOB_END_LOST);
 }
 
-/* Whether this moment is sooner after the poll than any redelivery can be. Two
- * clocks must agree while we have both: the monotonic one does not count the
- * time a machine slept, the other one can be set. */
-static bool is_fresh(const struct job *j, const struct job_env *env)
-{
-	int64_t wall = env->wall_ms - j->rec.offered_ms;
-	int64_t mono = j->offered_mono_ms ? env->mono_ms - j->offered_mono_ms : 0;
-
-	return wall >= 0 && wall <= JOB_FRESH_MS && mono <= JOB_FRESH_MS;
-}
-
 /* The answer to an earlier acknowledgement was lost and now somebody has the
  * job: us, or another worker. Nothing in the API tells; policy does. */
 HANDLER(settle_doubt)
 {
 	bool ours = env->in_doubt == IN_DOUBT_ADOPT ||
-		    (env->in_doubt == IN_DOUBT_FRESH && is_fresh(j, env));
+		    (env->in_doubt == IN_DOUBT_FRESH && job_is_fresh(j, env));
 
 	return ours ? owned(j, env, ev) : close_as(j, env, JOB_END_DROPPED);
 }
@@ -208,15 +214,23 @@ HANDLER(doubt_timer)
 	return send_ack(j, JOB_IN_DOUBT);
 }
 
+/* Without its details an offer cannot be acknowledged, and lapses as one. */
+HANDLER(offer_again)
+{
+	if (env->wall_ms - j->rec.offered_ms > JOB_LAPSE_MS)
+		return close_as(j, env, JOB_END_LAPSED);
+	retry_later(j, env, ev, ACK_RETRY_CAP_MS);
+	return JOB_OFFERED;
+}
+
 /* Handed out again, so the service has it as unacknowledged: the old nonce is
  * void, and so is any doubt about it. */
 HANDLER(reoffered)
 {
-	(void)snprintf(j->rec.nonce, sizeof(j->rec.nonce), "%s", ev->text);
 	j->rec.offered_ms = ev->offered_ms;
 	j->offered_mono_ms = ev->offered_mono_ms;
 	j->retries = 0;
-	return send_ack(j, JOB_ACKING);
+	return take_nonce(j, ev);
 }
 
 HANDLER(remember_cancel)
@@ -297,12 +311,6 @@ HANDLER(before_deadline)
 	return j->rec.state;
 }
 
-HANDLER(ask_details)
-{
-	j->effects |= JOB_DO_DETAILS;
-	return j->rec.state;
-}
-
 HANDLER(fetch_on)
 {
 	j->effects |= JOB_DO_FETCH;
@@ -328,24 +336,9 @@ HANDLER(expired)
 	return j->rec.state;
 }
 
-static int64_t store_until_ms(const struct job *j)
-{
-	int64_t extra_ms = j->rec.outcome_ms + STORE_EXTRA_MS;
-
-	return extra_ms > j->rec.deadline_ms ? extra_ms : j->rec.deadline_ms;
-}
-
-int64_t job_transfer_ms(const struct job *j, int64_t wall_ms)
-{
-	int64_t until_ms = j->rec.state == JOB_STORING ? store_until_ms(j)
-						       : j->rec.deadline_ms;
-
-	return until_ms > wall_ms ? until_ms - wall_ms : 1;
-}
-
 HANDLER(store_again)
 {
-	if (env->wall_ms >= store_until_ms(j))
+	if (env->wall_ms >= job_store_until_ms(j))
 		return out_of_time(j, env, ev, "its outputs could not be uploaded");
 	retry_later(j, env, ev, CALL_RETRY_CAP_MS);
 	return JOB_STORING;
@@ -488,6 +481,11 @@ static const job_handler table[JOB_STATE_COUNT][JOB_EVENT_COUNT] = {
 	[JOB_OFFERED] = {
 		[JOB_EV_ADMIT] = admit,
 		[JOB_EV_DECLINE] = declined,
+		[JOB_EV_DETAILS] = offer_details,
+		[JOB_EV_DETAILS_AGAIN] = offer_again,
+		[JOB_EV_GONE] = gone,
+		[JOB_EV_TIMER] = ask_details,
+		[JOB_EV_CANCEL] = declined,
 	},
 	[JOB_ACKING] = {
 		[JOB_EV_REOFFER] = reoffered,

@@ -66,6 +66,7 @@ static const struct column columns[] = {
 	{ "action", "TEXT NOT NULL", COL_CHARS, FIELD(action) },
 	{ "execution_id", "TEXT NOT NULL", COL_CHARS, FIELD(execution_id) },
 	{ "action_execution_id", "TEXT NOT NULL", COL_CHARS, FIELD(action_execution_id) },
+	{ "client_id", "TEXT NOT NULL DEFAULT ''", COL_CHARS, FIELD(client_id) },
 };
 
 struct ledger {
@@ -160,6 +161,27 @@ static int create_schema(struct ledger *l, struct mh_err *err)
 	return run_as(l, "make a new ledger", buf_text(&sql), err);
 }
 
+/* How many columns each version had; later ones stand after them. */
+static const size_t columns_of[LEDGER_VERSION + 1] = {
+	[1] = 27, [2] = ARRAY_LEN(columns)
+};
+
+/* Every column of later versions has a default: rows of before stay as they are. */
+static int add_columns(struct ledger *l, int64_t version, struct mh_err *err)
+{
+	CLEAN(buf) struct buf sql = BUF_INIT(8192);
+
+	buf_puts(&sql, "BEGIN IMMEDIATE;");
+	for (size_t i = columns_of[version]; i < ARRAY_LEN(columns); i++)
+		buf_printf(&sql, " ALTER TABLE jobs ADD COLUMN \"%s\" %s;",
+			   columns[i].name, columns[i].type);
+	buf_printf(&sql, " PRAGMA user_version=%d; COMMIT;", LEDGER_VERSION);
+	if (run_as(l, "bring an older ledger up to date", buf_text(&sql), err) == 0)
+		return 0;
+	ledger_rollback(l);
+	return -1;
+}
+
 static int check_version(struct ledger *l, struct mh_err *err)
 {
 	int64_t version, app, tables;
@@ -176,6 +198,8 @@ static int check_version(struct ledger *l, struct mh_err *err)
 				  "name another "
 				  "state_dir",
 				  l->path);
+	if (version >= 1 && version < LEDGER_VERSION)
+		return add_columns(l, version, err);
 	if (version != LEDGER_VERSION)
 		return mh_err_set(
 			err, MH_E_VERSION,
@@ -432,8 +456,10 @@ static int check_record(const struct job_record *rec, struct mh_err *err)
 	bool needs_outcome = rec->state == JOB_STORING || rec->state == JOB_OUTCOME ||
 			     rec->state == JOB_WAITING || rec->state == JOB_REPORTING;
 	CLEAN(json) struct json_object *doc = NULL;
+	bool id_ok = *rec->client_id ? *rec->id && str_is_uuid(rec->client_id)
+				     : str_is_uuid(rec->id);
 
-	if (rec->n <= 0 || !rec->entry || !str_is_uuid(rec->id))
+	if (rec->n <= 0 || !rec->entry || !id_ok)
 		return mh_err_set(err, MH_E_PROTO, "ledger: job %lld is damaged",
 				  (long long)rec->n);
 	if (needs_outcome && !rec->outcome)

@@ -14,8 +14,9 @@
  * loss leaves the rows. One that is not durable survives a killed process, and reaches
  *the disk with the next durable one.
  *
- * A database that another version of the program made is refused with VERSION,
- * never changed; one that is damaged with PROTO.
+ * A database that an older version of the program made gets the columns it lacks, in
+ * one transaction (that version cannot use it any more); one that a newer version made
+ * is refused with VERSION, never changed; one that is damaged with PROTO.
  */
 #ifndef MH_AGENT_LEDGER_H
 #define MH_AGENT_LEDGER_H
@@ -26,7 +27,7 @@
 #include "agent/job.h"
 #include "lib/base/err.h"
 
-#define LEDGER_VERSION 1
+#define LEDGER_VERSION 2
 
 struct ledger;
 

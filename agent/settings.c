@@ -25,61 +25,6 @@ static const char *const in_doubt_choices[] = { "fresh", "adopt", "drop", NULL }
 static const char *const log_formats[] = { "text", "json", NULL };
 static const char *const log_levels[] = { "error", "warn", "info", "debug", NULL };
 
-#define AT(f) .offset = offsetof(struct credentials_settings, f)
-static const struct conf_key credentials_keys[] = {
-	{ .path = "access_key_id",
-	  .type = CONF_STRING,
-	  AT(access_key_id),
-	  .example = "test",
-	  .help = "id of the agent's static credentials" },
-	{ .path = "secret_access_key",
-	  .type = CONF_STRING,
-	  AT(secret_access_key),
-	  .secret = true,
-	  .example = "test",
-	  .help = "their secret half; keep the file from other users (chmod 600)" },
-	{ .path = "session_token",
-	  .type = CONF_STRING,
-	  AT(session_token),
-	  .secret = true,
-	  .help = "for temporary credentials" },
-	{ .path = "profile",
-	  .type = CONF_STRING,
-	  AT(profile),
-	  .help = "a profile of the shared credentials and config files, instead of "
-		  "those three; absent: AWS_PROFILE, else \"default\"" },
-	{ .path = "role_arn",
-	  .type = CONF_STRING,
-	  AT(role_arn),
-	  .example = "arn:aws:iam::111122223333:role/worker",
-	  .help = "a role to assume with the credentials that were found" },
-	{ .path = "role_session_name",
-	  .type = CONF_STRING,
-	  AT(role_session_name),
-	  .help = "name of the session that CloudTrail shows; absent: millhand- and "
-		  "the host's name" },
-	{ .path = "external_id",
-	  .type = CONF_STRING,
-	  AT(external_id),
-	  .help = "what the role's owner asks for, where it is another account's" },
-	{ .path = "role_duration",
-	  .type = CONF_DURATION,
-	  AT(role_duration_ms),
-	  .max = 12 * HOUR,
-	  .def = "0",
-	  .help = "how long the role's credentials are asked for, 15m to 12h; 0: what "
-		  "the service gives, an hour" },
-	{ .path = "process_timeout",
-	  .type = CONF_DURATION,
-	  AT(process_timeout_ms),
-	  .min = 100,
-	  .max = HOUR,
-	  .def = "60s",
-	  .help = "a credential_process that takes longer is killed" },
-	{ 0 },
-};
-#undef AT
-
 #define AT(f) .offset = offsetof(struct sandbox_settings, f)
 static const struct conf_key sandbox_keys[] = {
 	{ .path = "read",
@@ -135,7 +80,8 @@ static const struct conf_key action_keys[] = {
 	  .type = CONF_STRING,
 	  AT(owner),
 	  .def = "Custom",
-	  .help = "Custom: the owner of action types that workers serve" },
+	  .help = "Custom, or ThirdParty for the action types of a partner, whose jobs "
+		  "take client_tokens" },
 	{ .path = "provider",
 	  .type = CONF_STRING,
 	  AT(provider),
@@ -274,9 +220,16 @@ const struct conf_key settings_keys[] = {
 	{ .path = "credentials",
 	  .type = CONF_GROUP,
 	  AT(credentials),
-	  .sub = credentials_keys,
+	  .sub = settings_credentials_keys,
 	  .help = "credentials of the agent; absent: the environment, web identity, a "
 		  "profile, the container, the instance, in this order" },
+	{ .path = "client_tokens",
+	  .type = CONF_GROUP,
+	  AT(client_tokens),
+	  .reloadable = true,
+	  .sub = settings_client_tokens_keys,
+	  .help = "where the secrets of a third-party worker's clients are, for entries "
+		  "with owner = \"ThirdParty\"" },
 	{ .path = "state_dir",
 	  .type = CONF_STRING,
 	  AT(state_dir),
@@ -543,34 +496,6 @@ const struct conf_key settings_keys[] = {
 	{ 0 },
 };
 #undef AT
-
-char *settings_entry_name(const struct action_settings *a)
-{
-	if (a->query && json_object_object_length(a->query) > 0) {
-		json_object_object_foreach(a->query, name, value)
-		{
-			return mh_format("%s/%s/%s/%s?%s=%s", a->category, a->owner,
-					 a->provider, a->version, name,
-					 json_object_get_string(value));
-		}
-	}
-	return mh_format("%s/%s/%s/%s", a->category, a->owner, a->provider, a->version);
-}
-
-char *settings_plugin_path(const struct settings *s, const struct action_settings *a)
-{
-	if (a->plugin[0] == '/')
-		return mh_strdup(a->plugin);
-	return mh_format("%s/%s.so", s->plugin_dir, a->plugin);
-}
-
-enum log_level settings_log_level(const struct settings *s)
-{
-	static const enum log_level levels[] = { LOG_LEVEL_ERROR, LOG_LEVEL_WARN,
-						 LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
-
-	return levels[s->log_level]; /* an index into log_levels */
-}
 
 int settings_read(const char *path, const char *text, struct settings *ret,
 		  struct mh_err *err)

@@ -54,6 +54,13 @@ struct credentials_settings {
 	int64_t process_timeout_ms;
 };
 
+/* Where the tokens of third-party clients are; one of the two where any is needed. */
+struct client_tokens_settings {
+	char *file, *command;
+	int64_t timeout_ms; /* of the command */
+	int64_t keep_ms; /* what it said */
+};
+
 struct settings {
 	char *endpoint; /* absent: the region's */
 	char *s3_endpoint; /* absent: endpoint, else the region's */
@@ -62,6 +69,7 @@ struct settings {
 	char *ca_file;
 	bool allow_plain_http;
 	struct credentials_settings credentials;
+	struct client_tokens_settings client_tokens;
 
 	char *state_dir, *work_dir, *plugin_dir, *libexec_dir;
 	int64_t max_jobs;
@@ -87,6 +95,8 @@ struct settings {
 };
 
 extern const struct conf_key settings_keys[];
+/* Parts of it (settings_secrets.c). */
+extern const struct conf_key settings_credentials_keys[], settings_client_tokens_keys[];
 
 /* text != NULL: instead of the file (tests). *ret is zeroed by the caller, and
  * empty again after -1. */
@@ -102,6 +112,8 @@ static inline const struct action_settings *settings_action(const struct setting
 /* "Build/Custom/Make/1", with "?Name=value" where it asks for one value only. Names
  * the entry in the ledger and the log. The caller frees it. */
 char *settings_entry_name(const struct action_settings *a) MH_MUST_CHECK;
+/* Whether its jobs are a third party's (PollForThirdPartyJobs). */
+bool settings_is_third_party(const struct action_settings *a);
 /* The plugin's file; the caller frees it. */
 char *settings_plugin_path(const struct settings *s,
 			   const struct action_settings *a) MH_MUST_CHECK;

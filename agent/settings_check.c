@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "agent/client_file.h"
+#include "agent/creds_read.h"
 #include "agent/settings.h"
 #include "agent/status_http.h"
 #include "lib/base/json.h"
@@ -204,6 +206,26 @@ static int check_credentials(const struct check *c)
 	return 0;
 }
 
+static int check_client_tokens(const struct check *c)
+{
+	const struct client_tokens_settings *t = &c->settings->client_tokens;
+	CLEAN(client_file) struct client_file found = { 0 };
+	char **words = NULL;
+	struct mh_err why;
+
+	if (t->file && t->command)
+		return bad(c, "client_tokens", "file and command exclude each other");
+	if (t->file && t->file[0] != '/')
+		return bad(c, "client_tokens.file", "\"%s\" is not an absolute path",
+			   t->file);
+	if (t->file && client_file_read(t->file, &found, &why) != 0)
+		return bad(c, "client_tokens.file", "%s", why.text);
+	if (t->command && creds_split_command(t->command, &words, &why) != 0)
+		return bad(c, "client_tokens.command", "%s", why.text);
+	creds_words_free(words);
+	return 0;
+}
+
 static int check_absolute(const struct check *c, const char *key, const char *value)
 {
 	return value[0] == '/' ? 0 : bad(c, key, "\"%s\" is not an absolute path", value);
@@ -243,13 +265,16 @@ static int check_type(const struct check *c)
 			"PollForJobs does not serve action types owned by AWS; create "
 			"a custom "
 			"action type and use owner = \"Custom\"");
-	if (strcmp(a->owner, "ThirdParty") == 0)
+	if (strcmp(a->owner, "Custom") != 0 && !settings_is_third_party(a))
 		return bad_entry(c, "owner",
-				 "third-party jobs are not served by this version; use "
-				 "\"Custom\"");
-	if (strcmp(a->owner, "Custom") != 0)
-		return bad_entry(c, "owner", "\"%s\" is not known; use \"Custom\"",
+				 "\"%s\" is not known; use \"Custom\" or "
+				 "\"ThirdParty\"",
 				 a->owner);
+	if (settings_is_third_party(a) && !c->settings->client_tokens.file &&
+	    !c->settings->client_tokens.command)
+		return bad_entry(c, "owner",
+				 "a third party's jobs take the tokens of its clients; "
+				 "say where they are in client_tokens (file or command)");
 	while (i < ARRAY_LEN(categories) && strcmp(categories[i], a->category) != 0)
 		i++;
 	if (i == ARRAY_LEN(categories))
@@ -284,6 +309,9 @@ static int check_query(const struct check *c)
 
 	if (!query)
 		return 0;
+	if (settings_is_third_party(c->action))
+		return bad_entry(c, "query",
+				 "third-party jobs cannot be asked for by a property");
 	if (json_object_object_length(query) > 1)
 		return bad_entry(c, "query",
 				 "an action type has at most one queryable property");
@@ -363,7 +391,7 @@ int settings_check(const char *path, const char *text, const struct settings *s,
 
 	if (check_file_mode(&c) != 0 || check_directories(&c) != 0 ||
 	    check_network(&c) != 0 || check_metrics(&c) != 0 ||
-	    check_credentials(&c) != 0)
+	    check_credentials(&c) != 0 || check_client_tokens(&c) != 0)
 		return -1;
 	if (s->poll_interval_min_ms > s->poll_interval_max_ms)
 		return bad(&c, "poll_interval_min", "is longer than poll_interval_max");

@@ -63,6 +63,23 @@ static void hand_on(const struct jobdata *d)
 	MH_ASSERT(s.input_count == d->input_count && s.output_count == d->output_count);
 }
 
+static void read_third_offers(struct json_object *body)
+{
+	static char owner[] = "ThirdParty";
+	struct action_settings third = action;
+	struct cp_offer offers[OFFERS];
+	struct mh_err why = MH_ERR_INIT, err = MH_ERR_INIT;
+	size_t count = 0, bad = 0;
+
+	third.owner = owner;
+	if (cp_read_offers(body, &third, OFFERS, 5, offers, &count, &bad, &why, &err) !=
+	    0)
+		return;
+	for (size_t i = 0; i < count; i++)
+		MH_ASSERT(*offers[i].id && str_is_uuid(offers[i].client_id) &&
+			  !offers[i].data);
+}
+
 static void read_offers(struct json_object *body)
 {
 	struct cp_offer offers[OFFERS];
@@ -86,16 +103,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	CLEAN(jobdata) struct jobdata *details = NULL;
 	struct cp_answer a = { .asked_ms = -1 };
 	struct mh_err err = MH_ERR_INIT;
-	const char *status;
+	const char *status, *nonce;
 
 	cp_classify(&raw, &a);
 	if (a.result == CP_OK) {
 		if (cp_read_status(a.body, &status, &err) == 0)
 			MH_ASSERT(status != NULL);
 		(void)cp_read_abandoned(a.body, ID); /* either answer will do */
-		if (cp_read_details(a.body, ID, 5, &details, &err) == 0)
+		if (cp_read_details(a.body, ID, 5, &details, &nonce, &err) == 0) {
+			MH_ASSERT(*nonce);
 			hand_on(details);
+		} else if (cp_read_details(a.body, ID, 5, &details, NULL, &err) == 0) {
+			hand_on(details);
+		}
 		read_offers(a.body);
+		read_third_offers(a.body);
 	}
 	json_object_put(a.body);
 	return 0;

@@ -230,7 +230,15 @@ def d09_an_upload_that_fails_is_never_a_success(World):
 
 @before_each
 def d10_one_failing_job_detail_does_not_cost_the_others_of_its_batch(World):
-    skip("the agent does not do third-party jobs (PollForThirdPartyJobs, GetThirdPartyJobDetails)")
+    options = {"options": ("--ack-timeout", "1s")} if World is EmulatorWorld else {}
+    with World(max_jobs=3, **options) as w:
+        jobs = [w.third_job() for _ in range(3)]
+        w.third_details_fail()
+        w.start(w.third_action(w.marks.command()))
+        wait_for(lambda: sum(w.ended(j) for j in jobs) == 2, what="the two others")
+        equal(len(w.marks.lines()), 2)
+        wait_for(lambda: w.offer_again(jobs) or all(w.ended(j) for j in jobs), what="the job that failed, offered again")
+        equal(len(w.marks.lines()), 3)
 
 
 @before_each

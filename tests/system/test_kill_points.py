@@ -44,7 +44,14 @@ AGENT_POINTS = {
     "fetch.keep": FIRST, "fetch.kept": FIRST, "result.read": FIRST, "clean.before": FIRST, "clean.after": FIRST,
     "wait.send": FIRST, "wait.sent": FIRST, "wait.answer": FIRST, "adopt.before": FIRST, "adopt.after": FIRST,
     "cancel.send": RAN, "cancel.sent": RAN,
+    "third_poll.send": FIRST, "third_poll.sent": FIRST, "third_poll.answer": FIRST,
+    "third_details.send": FIRST, "third_details.sent": FIRST, "third_details.answer": FIRST,
+    "third_ack.send": FIRST, "third_ack.sent": FIRST, "third_ack.answer": FIRST,
+    "third_put.send": FIRST, "third_put.sent": FIRST, "third_put.answer": FIRST,
 }
+# What a third party's job passes as a custom one does, where a token is to be looked up again.
+SHARED_POINTS = ("acking.commit", "acking.committed", "in_doubt.committed", "fetching.committed", "started.committed",
+                 "storing.committed", "reporting.committed", "waiting.committed", "closed.commit")
 JOB_POINTS = {
     "job_locked": LOST, "job_prepared": LOST, "job_unpacked": LOST, "job_before_handler": LOST,
     "job_running": ("failure", {0, 1}), "job_outcome_read": RAN, "job_handler_ended": RAN, "job_packed": RAN,
@@ -71,6 +78,7 @@ def command_for(point):
 def faults_for(stub, point):
     if point.startswith("in_doubt."):
         stub.fault("AcknowledgeJob", "drop_after")
+        stub.fault("AcknowledgeThirdPartyJob", "drop_after")
     if point.startswith("details."):
         stub.fault("S3 GET", "expired")
 
@@ -123,17 +131,26 @@ class InTheWay:
         finished(self.holder, "success")
 
 
-def kill_at(point, expected, in_agent):
+def third_partys(place, stub):
+    """What an agent needs for the jobs of the stub's clients."""
+    path = place.path("clients")
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
+        f.writelines(f"{client} {token}\n" for client, token in stub.client_tokens.items())
+    return {"client_tokens": {"file": path}}
+
+
+def kill_at(point, expected, in_agent, third=False):
     with Place() as place, Stub() as stub:
         marks, others = Marks(place), Marks(place, "others")
-        job = stub.job(inputs={"Src": zip_of({"f": b"x"})}, outputs=[] if point.startswith("waiting.") else ["Out"])
+        make = stub.third_job if third else stub.job
+        job = make(inputs={"Src": zip_of({"f": b"x"})}, outputs=[] if point.startswith("waiting.") else ["Out"])
         faults_for(stub, point)
         holder = InTheWay(place, stub, job) if point.startswith("queued.") else None
         more = {"exclusive": "target"} if holder else {}
+        entry = action(place, command_for(point).format(marks=marks.path), owner="ThirdParty" if third else "Custom", **more)
         conf = place.agent_conf(stub.endpoint, [
-            action(place, command_for(point).format(marks=marks.path), **more),
-            action(place, others.command(), provider="Other")] + ([holder.entry] if holder else []),
-            watch_interval="100ms", **FAST)
+            entry, action(place, others.command(), provider="Other")] + ([holder.entry] if holder else []),
+            watch_interval="100ms", **third_partys(place, stub), **FAST)
         bring_about(place, conf, job, marks, point)
         first = place.agent(conf, name="first", env={"MILLHAND_KILL_AT": point})
         if point.startswith("cancel."):
@@ -180,12 +197,19 @@ def need_points(emulator=False):
 def kill_at_each(points_of, in_agent):
     need_points()
     for point, expected in points_of.items():
-        kill_at(point, expected, in_agent)
+        kill_at(point, expected, in_agent, third=point.startswith("third_"))
 
 
 @story
 def killed_at_each_point_the_agent_loses_nothing_and_runs_nothing_twice():
     kill_at_each(AGENT_POINTS, True)
+
+
+@story
+def killed_at_the_points_that_custom_jobs_pass_too_it_loses_no_third_partys_job():
+    need_points()
+    for point in SHARED_POINTS:
+        kill_at(point, AGENT_POINTS[point], True, third=True)
 
 
 @story

@@ -37,6 +37,8 @@ static void answers_are_classified_by_code_and_not_by_status(void **ctx)
 		  NULL, CP_NONCE },
 		{ 400, "{}", "InvalidJobStateException:http://x/", CP_STATE },
 		{ 400, "{\"__type\":\"JobNotFoundException\"}", NULL, CP_NOT_FOUND },
+		{ 400, "{\"__type\":\"InvalidJobException\"}", NULL, CP_NOT_FOUND },
+		{ 400, "{\"__type\":\"InvalidClientTokenException\"}", NULL, CP_CLIENT },
 		{ 400, "{\"__type\":\"ActionTypeNotFoundException\"}", NULL, CP_NO_TYPE },
 		{ 400, "{\"__type\":\"ThrottlingException\"}", NULL, CP_THROTTLED },
 		{ 400, "{\"__type\":\"Throttling\"}", NULL, CP_THROTTLED },
@@ -347,12 +349,75 @@ static void details_must_be_about_the_job_that_was_asked_for(void **ctx)
 		CLEAN(json) struct json_object *body = NULL;
 
 		assert_ok(json_parse_object(rows[i], strlen(rows[i]), &body, &err), &err);
-		assert_fails(cp_read_details(body, ID, 0, &d, &err), &err, MH_E_PROTO);
+		assert_fails(cp_read_details(body, ID, 0, &d, NULL, &err), &err,
+			     MH_E_PROTO);
 		assert_null(d);
 	}
 	assert_ok(json_parse_object(good, strlen(good), &doc, &err), &err);
-	assert_ok(cp_read_details(doc, ID, 0, &d, &err), &err);
+	assert_ok(cp_read_details(doc, ID, 0, &d, NULL, &err), &err);
 	assert_string_equal(d->account_id, "000000000000");
+}
+
+static void a_third_partys_details_have_a_nonce(void **ctx)
+{
+	static const struct {
+		const char *nonce, *want;
+	} rows[] = {
+		{ "\"nonce\":\"3\",", "3" },
+		{ "\"nonce\":\"\",", NULL },
+		{ "\"nonce\":3,", NULL },
+		{ "", NULL },
+		{ "\"nonce\":\"012345678901234567890123456789012345678901234567890\",",
+		  NULL },
+	};
+
+	(void)ctx;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		CLEAN(free)
+		char *text = mh_format(
+			"{\"jobDetails\":{\"id\":\"any id\",%s\"data\":{" TYPE(
+				"Make") "}}}",
+			rows[i].nonce);
+		CLEAN(json) struct json_object *body = NULL;
+		CLEAN(jobdata) struct jobdata *d = NULL;
+		struct mh_err err = MH_ERR_INIT;
+		const char *nonce = NULL;
+		int rc;
+
+		assert_ok(json_parse_object(text, strlen(text), &body, &err), &err);
+		rc = cp_read_details(body, "any id", 0, &d, &nonce, &err);
+		assert_int_equal(rc, rows[i].want ? 0 : -1);
+		if (rows[i].want)
+			assert_string_equal(nonce, rows[i].want);
+		else
+			assert_null(d);
+	}
+}
+
+static void a_third_partys_offer_is_an_id_and_a_client(void **ctx)
+{
+	static char owner[] = "ThirdParty";
+	struct action_settings third = want;
+	static const char text[] = "{\"jobs\":[{\"jobId\":\"../x\",\"clientId\":\"" ID
+				   "\"},{\"jobId\":\"../x\",\"clientId\":\"" ID
+				   "\"},{\"jobId\":\"y\",\"clientId\":\"me\"},{\"jobId\":"
+				   "\"\",\"clientId\":\"" ID "\"},{\"jobId\":\"z\"},5]}";
+	CLEAN(json) struct json_object *doc = NULL;
+	struct cp_offer offers[6];
+	struct mh_err err = MH_ERR_INIT, why = MH_ERR_INIT;
+	size_t count = 0, bad = 0;
+
+	(void)ctx;
+	third.owner = owner;
+	assert_ok(json_parse_object(text, strlen(text), &doc, &err), &err);
+	assert_ok(cp_read_offers(doc, &third, 6, 0, offers, &count, &bad, &why, &err),
+		  &err);
+	assert_int_equal(count, 1);
+	assert_int_equal(bad, 5);
+	assert_string_equal(offers[0].id, "../x");
+	assert_string_equal(offers[0].client_id, ID);
+	assert_string_equal(offers[0].nonce, "");
+	assert_null(offers[0].data);
 }
 
 static void a_status_must_be_a_string(void **ctx)
@@ -441,6 +506,8 @@ int main(void)
 		cmocka_unit_test(a_job_is_read_whole_and_its_credentials_are_taken_out),
 		cmocka_unit_test(an_answer_that_is_no_list_is_an_error_and_none_is_none),
 		cmocka_unit_test(details_must_be_about_the_job_that_was_asked_for),
+		cmocka_unit_test(a_third_partys_details_have_a_nonce),
+		cmocka_unit_test(a_third_partys_offer_is_an_id_and_a_client),
 		cmocka_unit_test(a_status_must_be_a_string),
 		cmocka_unit_test(only_the_word_abandoned_about_our_action_counts),
 		cmocka_unit_test(bodies_are_what_the_model_asks_for),

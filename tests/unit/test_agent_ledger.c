@@ -247,7 +247,7 @@ static void a_ledger_of_another_version_is_refused_and_left_alone(void **ctx)
 	static const struct {
 		const char *sql, *words;
 	} rows[] = {
-		{ "PRAGMA user_version=2", "a newer version" },
+		{ "PRAGMA user_version=3", "a newer version" },
 		{ "PRAGMA user_version=0", "an older version" },
 		{ "PRAGMA application_id=1", "no ledger of millhand-agent" },
 	};
@@ -270,6 +270,57 @@ static void a_ledger_of_another_version_is_refused_and_left_alone(void **ctx)
 		assert_int_equal(before.st_mtim.tv_nsec, after.st_mtim.tv_nsec);
 		assert_int_equal(unlink(path), 0);
 	}
+}
+
+static void a_ledger_of_an_older_version_keeps_its_jobs(void **ctx)
+{
+	struct job_record rec = sample(1);
+	struct job_record *rows = NULL;
+	struct ledger *l = open_in(*ctx);
+	struct mh_err err = MH_ERR_INIT;
+	size_t count = 0;
+
+	write_one(l, &rec);
+	ledger_close(l);
+	sql_in(*ctx, "ALTER TABLE jobs DROP COLUMN client_id; PRAGMA user_version=1");
+	for (int i = 0; i < 2; i++) { /* the second time it is of this version */
+		l = open_in(*ctx);
+		assert_ok(ledger_load(l, &rows, &count, &err), &err);
+		assert_int_equal(count, 1);
+		assert_string_equal(rows[0].id, rec.id);
+		assert_string_equal(rows[0].client_id, "");
+		job_record_done(&rows[0]);
+		free(rows);
+		rows = NULL;
+		ledger_close(l);
+	}
+	job_record_done(&rec);
+}
+
+static void a_third_partys_job_keeps_its_client_and_any_id(void **ctx)
+{
+	struct job_record rec = sample(1);
+	struct job_record *rows = NULL;
+	struct ledger *l = open_in(*ctx);
+	struct mh_err err = MH_ERR_INIT;
+	size_t count = 0;
+
+	(void)snprintf(rec.id, sizeof(rec.id), "no UUID, ../x");
+	(void)snprintf(rec.client_id, sizeof(rec.client_id),
+		       "c11e0000-0000-4000-8000-000000000001");
+	write_one(l, &rec);
+	assert_ok(ledger_load(l, &rows, &count, &err), &err);
+	assert_int_equal(count, 1);
+	assert_string_equal(rows[0].id, rec.id);
+	assert_string_equal(rows[0].client_id, rec.client_id);
+	job_record_done(&rows[0]);
+	free(rows);
+	ledger_close(l);
+	sql_in(*ctx, "UPDATE jobs SET client_id='me'");
+	l = open_in(*ctx);
+	assert_fails(ledger_load(l, &rows, &count, &err), &err, MH_E_PROTO);
+	ledger_close(l);
+	job_record_done(&rec);
 }
 
 static void a_file_that_is_no_database_is_refused(void **ctx)
@@ -355,6 +406,8 @@ int main(void)
 		T(only_acknowledged_jobs_count_as_ours),
 		T(the_newest_failures_are_listed_and_old_rows_forgotten),
 		T(a_ledger_of_another_version_is_refused_and_left_alone),
+		T(a_ledger_of_an_older_version_keeps_its_jobs),
+		T(a_third_partys_job_keeps_its_client_and_any_id),
 		T(a_file_that_is_no_database_is_refused),
 		T(a_row_that_we_did_not_write_is_an_error_not_a_guess),
 		T(a_second_agent_is_told_who_has_the_directory),

@@ -151,6 +151,23 @@ static void missing_outputs_fail_the_job_unless_the_entry_lets_them_be(void **ct
 	assert_fails(outcome_output_at(doc, 1, &out, &err), &err, MH_E_PROTO);
 }
 
+static void a_third_partys_success_has_no_variables(void **ctx)
+{
+	static const struct outcome_expect third = { .outputs = two,
+						     .no_variables = true };
+	/* Not even such as would fail another job. */
+	static const char text[] = "{\"version\":1,\"outcome\":\"success\","
+				   "\"summary\":\"s\",\"variables\":{\"a b\":\"x\"}}";
+	CLEAN(outcome) struct outcome o = { 0 };
+	struct mh_err err = MH_ERR_INIT;
+
+	(void)ctx;
+	assert_ok(outcome_from_result(text, strlen(text), &third, &o, &err), &err);
+	assert_int_equal(o.kind, OUTCOME_SUCCESS);
+	assert_contains(o.note, "a third-party action has none");
+	assert_null(strstr(o.text, "variables"));
+}
+
 static void variables_the_service_can_never_take_make_a_configuration_error(void **ctx)
 {
 	CLEAN(buf) struct buf big = BUF_INIT(200000);
@@ -324,6 +341,7 @@ int main(void)
 		cmocka_unit_test(a_bare_success_has_nothing_but_its_job),
 		cmocka_unit_test(
 			missing_outputs_fail_the_job_unless_the_entry_lets_them_be),
+		cmocka_unit_test(a_third_partys_success_has_no_variables),
 		cmocka_unit_test(
 			variables_the_service_can_never_take_make_a_configuration_error),
 		cmocka_unit_test(variables_beside_a_token_are_dropped_with_a_word),

@@ -137,7 +137,6 @@ static void each_mistake_is_one_clear_error(void **ctx)
 		  "belong together" },
 		{ "region=\"r\";", "{" MAKE "owner=\"AWS\";}",
 		  "PollForJobs does not serve" },
-		{ "region=\"r\";", "{" MAKE "owner=\"ThirdParty\";}", "third-party" },
 		{ "region=\"r\";", "{" MAKE "owner=\"Me\";}", "actions[0].owner" },
 		{ "region=\"r\";", "{" MAKE "},{" MAKE "}",
 		  "already served by actions[0]" },

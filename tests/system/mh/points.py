@@ -30,7 +30,7 @@ def _literal(*folder):
 def _made_of_names():
     """Points whose names the agent puts together: operations and states."""
     with open(os.path.join(SRC, "agent", "cp_api.c")) as f:
-        names = {f"{op}.{moment}" for op in re.findall(r'cp_op_\w+ = \{ "\w+", "(\w+)"', f.read())
+        names = {f"{op}.{moment}" for op in re.findall(r'cp_op_\w+ = \{\s*"\w+",\s*"(\w+)"', f.read())
                  for moment in ("send", "sent", "answer")}
     with open(os.path.join(SRC, "agent", "job.h")) as f:
         states = set(re.findall(r"X\([A-Z_]+, (\w+)\)", f.read().split("JOB_EVENTS")[0])) - PASSED_THROUGH

@@ -36,7 +36,12 @@ def _credentials():
             "sessionToken": "stub-token-" + uuid.uuid4().hex}
 
 
+CLIENT = "c11e0000-0000-4000-8000-000000000001"  # of third-party jobs, unless a story says otherwise
+
+
 class Job:
+    client = None  # of a third party's job: its client's id
+
     def __init__(self, stub, provider, category, inputs, outputs, configuration, token, strict):
         self.id = str(uuid.uuid4())
         self.category, self.provider = category, provider
@@ -69,7 +74,8 @@ class Job:
             return {"name": name, "location": {"type": "S3", "s3Location": {"bucketName": "bucket", "objectKey": key}}}
 
         data = {
-            "actionTypeId": {"category": self.category, "owner": "Custom", "provider": self.provider, "version": "1"},
+            "actionTypeId": {"category": self.category, "owner": "ThirdParty" if self.client else "Custom",
+                             "provider": self.provider, "version": "1"},
             "actionConfiguration": {"__type": "ActionConfiguration", "configuration": self.configuration},
             "pipelineContext": {"pipelineName": "P", "pipelineArn": "arn:aws:codepipeline:us-east-1:000000000000:P",
                                 "pipelineExecutionId": self.execution_id, "stage": {"name": "Build"},
@@ -79,6 +85,8 @@ class Job:
             "encryptionKey": None,
             "somethingNew": {"unknown": True},
         }
+        if self.client:
+            del data["pipelineContext"]["pipelineArn"], data["pipelineContext"]["pipelineExecutionId"]
         if self.inputs or self.outputs:
             data["artifactCredentials"] = self.credentials
         if self.token:
@@ -103,6 +111,7 @@ class Stub:
         self.secrets = {}  # of keys besides the stories' own
         self.keys_seen = []  # (access key id, session token or None) of each API request, in order
         self.accepts = None  # a function (key id, token): False answers ExpiredTokenException; None: all are taken
+        self.client_tokens = {CLIENT: "the token of the first client"}
         self.s3_headers = {}  # of the last PUT by key
         self.waits = None  # a function (handler, types, seconds) that answers /_millhand/wait; None: 404
         self.waits_seen = []  # paths
@@ -136,6 +145,13 @@ class Stub:
             self.jobs.append(job)
             return job
 
+    def third_job(self, client=CLIENT, **keys):
+        """A third party's, of that client."""
+        with self.lock:
+            job = self.job(**keys)
+            job.client = client
+            return job
+
     def fault(self, operation, kind, times=1):
         with self.lock:
             self.faults[operation].extend([kind] * times)
@@ -167,15 +183,51 @@ class Stub:
         with self.lock:
             return getattr(self, "api_" + operation)(body)
 
-    def api_PollForJobs(self, body):
+    def hand_out(self, body, owner):
         wanted, limit, out = body["actionTypeId"], body.get("maxBatchSize", 1), []
+        if wanted["owner"] != owner:
+            raise ApiError("ValidationException")
         for job in self.jobs:
             ready = job.status == "Queued" or (job.status == "Dispatched" and job.redeliver)
-            if len(out) < limit and ready and (job.provider, job.category) == (wanted["provider"], wanted["category"]):
+            kind = (wanted["provider"], wanted["category"], owner == "ThirdParty")
+            if len(out) < limit and ready and (job.provider, job.category, job.client is not None) == kind:
                 job.nonce += 1
                 job.status, job.redeliver = "Dispatched", False
-                out.append({"id": job.id, "nonce": str(job.nonce), "accountId": "000000000000", "data": job.data()})
-        return {"jobs": out}
+                out.append(job)
+        return out
+
+    def api_PollForJobs(self, body):
+        return {"jobs": [{"id": job.id, "nonce": str(job.nonce), "accountId": "000000000000", "data": job.data()}
+                         for job in self.hand_out(body, "Custom")]}
+
+    def api_PollForThirdPartyJobs(self, body):
+        return {"jobs": [{"jobId": job.id, "clientId": job.client} for job in self.hand_out(body, "ThirdParty")]}
+
+    def third(self, body):
+        """The same request about a custom job, once the client's token was judged."""
+        job = self.find(body["jobId"])
+        if job.client is None:
+            raise ApiError("JobNotFoundException")
+        if body["clientToken"] != self.client_tokens.get(job.client):
+            raise ApiError("InvalidClientTokenException", message=f"the token {body['clientToken']} is not taken")
+        return job, {name: value for name, value in body.items() if name != "clientToken"}
+
+    def api_GetThirdPartyJobDetails(self, body):
+        job, _ = self.third(body)
+        if job.status not in ("Queued", "Dispatched", "InProgress"):
+            raise ApiError("InvalidJobException")
+        return {"jobDetails": {"id": job.id, "nonce": str(job.nonce), "data": job.data()}}
+
+    def api_AcknowledgeThirdPartyJob(self, body):
+        return self.api_AcknowledgeJob(self.third(body)[1])
+
+    def api_PutThirdPartyJobSuccessResult(self, body):
+        if "outputVariables" in body:
+            raise ApiError("ValidationException")
+        return self.put_result(self.third(body)[1], "success")
+
+    def api_PutThirdPartyJobFailureResult(self, body):
+        return self.put_result(self.third(body)[1], "failure")
 
     def api_AcknowledgeJob(self, body):
         job = self.find(body["jobId"])

@@ -13,9 +13,9 @@ import os
 
 from botocore.exceptions import ClientError
 
-from mh.programs import EMULATOR, Place, wait_for
+from mh.programs import EMULATOR, Place, conf_value, wait_for
 from mh.proxy import Proxy, body, cut, instead, say
-from mh.stub import Stub
+from mh.stub import CLIENT, Stub
 from mh.tap import equal, skip
 from mh.worker import FAST, Marks, action, zip_of
 
@@ -41,9 +41,17 @@ class World:
     def start(self, *actions, name="agent"):
         """The agent; once more under another name without actions, as it was."""
         if actions:
+            if any(a["owner"] == "ThirdParty" for a in actions):
+                self.keys["client_tokens"] = {"file": self.token_file()}
             self.conf = self.place.agent_conf(self.endpoint, actions, **self.keys)
         self.agent = self.place.agent(self.conf, name=name)
         return self.agent
+
+    def token_file(self):
+        path = self.place.path("clients")
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as f:
+            f.writelines(f"{client} {token}\n" for client, token in self.client_tokens().items())
+        return path
 
     def tries(self, operation):
         """How often this agent's log says that a request failed in the course of a job."""
@@ -67,6 +75,23 @@ class StubWorld(World):
 
     def job(self, provider="Make", **keys):
         return self.stub.job(provider=provider, **keys)
+
+    def third_job(self):
+        return self.stub.third_job()
+
+    def third_action(self, command):
+        return self.action(command, owner="ThirdParty")
+
+    def client_tokens(self):
+        return self.stub.client_tokens
+
+    def third_details_fail(self):
+        """For one job of the next poll."""
+        self.fault("GetThirdPartyJobDetails", "code:ValidationException")
+
+    def offer_again(self, jobs):
+        for job in jobs:
+            job.redeliver = job.status == "Dispatched"
 
     def fault(self, operation, kind, times=1):
         self.stub.fault(operation, kind, times)
@@ -140,6 +165,9 @@ class _PipelineJob:
             self.result = (kind, request)
 
 
+THIRD = "Build/ThirdParty/Acme/1"  # the emulator's one third-party type
+
+
 def _json_error(status, code):
     return instead(body(json.dumps({"__type": code, "message": "played"}).encode(), status))
 
@@ -164,6 +192,10 @@ class EmulatorWorld(World):
     def open(self):
         if not os.path.exists(EMULATOR):
             skip("no emulator in this build")
+        with open(self.place.path("emulator.conf"), "w") as f:
+            f.write("third_party = " + conf_value(tuple({"type": THIRD, "client_id": client, "client_token": token}
+                                                        for client, token in self.client_tokens().items())) + ";\n")
+        self.options = ("--config", self.place.path("emulator.conf"), *self.options)
         self.emulator = self.place.emulator(*self.options)
         self.proxy = Proxy(self.emulator.port, self.before_it)
         self.proxy.heard = self.hear
@@ -184,17 +216,34 @@ class EmulatorWorld(World):
         self.options += ("--strict-ack",)
         self.come_back()
 
+    # ---- a third party's ----
+
+    def third_job(self):
+        return self.job("Acme", owner="ThirdParty")
+
+    def third_action(self, command):
+        return self.action(command, "Acme", owner="ThirdParty")
+
+    def client_tokens(self):
+        return {CLIENT: "a client's secret"}
+
+    def third_details_fail(self):
+        self.fault("GetThirdPartyJobDetails", "invalid")
+
+    def offer_again(self, jobs):
+        """The emulator does, after a short --ack-timeout."""
+
     # ---- jobs ----
 
-    def job(self, provider="Make", inputs=None, outputs=(), configuration=None):
-        if provider not in self.providers:
+    def job(self, provider="Make", inputs=None, outputs=(), configuration=None, owner="Custom"):
+        if provider not in self.providers and owner == "Custom":
             self.providers.add(provider)
             self.make_type(provider, configuration or {})
         job = _PipelineJob(f"p{len(self.jobs)}", provider)
         self.jobs.append(job)
         sources = {name: self.source(job, name, data) for name, data in (inputs or {}).items()}
         extra = {} if sources else {"Nothing": self.source(job, "Nothing", zip_of({"f": b""}))}
-        build = self.step("A", "Build", "Custom", provider, sources, outputs, configuration or {})
+        build = self.step("A", "Build", owner, provider, sources, outputs, configuration or {})
         self.cp.create_pipeline(pipeline={
             "name": job.pipeline, "roleArn": "arn:aws:iam::000000000000:role/x",
             "artifactStore": {"type": "S3", "location": self.bucket},

@@ -1,0 +1,38 @@
+/* How an action entry is called, and what follows from its names. */
+#include <string.h>
+
+#include "agent/settings.h"
+#include "lib/base/macros.h"
+
+char *settings_entry_name(const struct action_settings *a)
+{
+	if (a->query && json_object_object_length(a->query) > 0) {
+		json_object_object_foreach(a->query, name, value)
+		{
+			return mh_format("%s/%s/%s/%s?%s=%s", a->category, a->owner,
+					 a->provider, a->version, name,
+					 json_object_get_string(value));
+		}
+	}
+	return mh_format("%s/%s/%s/%s", a->category, a->owner, a->provider, a->version);
+}
+
+bool settings_is_third_party(const struct action_settings *a)
+{
+	return strcmp(a->owner, "ThirdParty") == 0;
+}
+
+char *settings_plugin_path(const struct settings *s, const struct action_settings *a)
+{
+	if (a->plugin[0] == '/')
+		return mh_strdup(a->plugin);
+	return mh_format("%s/%s.so", s->plugin_dir, a->plugin);
+}
+
+enum log_level settings_log_level(const struct settings *s)
+{
+	static const enum log_level levels[] = { LOG_LEVEL_ERROR, LOG_LEVEL_WARN,
+						 LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+	return levels[s->log_level]; /* an index into log_levels */
+}
