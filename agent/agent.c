@@ -424,6 +424,7 @@ void agent_turn(void *ctx)
 	}
 	control_again(a->control);
 	soonest(&next, agent_judge_life(a, clock_mono_ms()));
+	agent_health_turn(a, clock_mono_ms());
 	soonest(&next, agent_notify_turn(a, clock_mono_ms()));
 	set_timer(a, next, clock_mono_ms());
 }

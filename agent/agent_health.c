@@ -20,49 +20,37 @@ static int64_t at_least(int64_t a, int64_t b)
 
 /* --- well ------------------------------------------------------------------------- */
 
-/* Whether a job of that entry could be taken now. */
-static bool has_free_slot(const struct agent *a, size_t entry)
-{
-	int64_t most = settings_action(a->settings, entry)->max_jobs;
-	int64_t used = 0, of_entry = 0;
-
-	for (const struct job *job = a->jobs; job; job = job->next) {
-		if (!job_holds_slot(job))
-			continue;
-		used++;
-		of_entry += job->run->slot == entry;
-	}
-	return used < a->settings->max_jobs && (most == 0 || of_entry < most);
-}
-
-/* Whether it polls at all now, so that a poll that is not sent is a fault. */
+/* Whether it polls at all now, so that a poll that does not leave is a fault. */
 static bool owes_polls(const struct agent *a)
 {
-	bool any = false;
+	if (!agent_takes_jobs(a) || a->disk_full || a->ledger_failures > 0 ||
+	    agent_reload_holds(a) || poller_in_flight(a->poller))
+		return false;
+	for (size_t i = 0; i < a->settings->actions.count; i++) {
+		if (poller_has_room(a->poller, i))
+			return true;
+	}
+	return false;
+}
 
-	for (size_t i = 0; i < a->settings->actions.count; i++)
-		any = any || has_free_slot(a, i);
-	return any && agent_takes_jobs(a) && !agent_reload_holds(a) && !a->disk_full &&
-	       !a->ledger_failures && a->options.max_jobs == 0;
+void agent_health_turn(struct agent *a, int64_t now_ms)
+{
+	if (!owes_polls(a))
+		a->owed_ms = 0;
+	else if (a->owed_ms == 0)
+		a->owed_ms = now_ms;
 }
 
 static bool poll_is_overdue(const struct agent *a, int64_t now_ms)
 {
 	int64_t pause = at_least(LONGEST_WAIT_MS, 2 * a->settings->poll_interval_max_ms);
-	int64_t last = a->started_ms;
+	int64_t answer = 2 * a->settings->api_timeout_ms + ANSWER_LATE_MS;
 
 	for (size_t i = 0; i < a->settings->actions.count; i++) {
-		const struct poll_call *p = &a->polls[i];
-
-		if (p->call && now_ms - p->sent_ms >
-				       2 * a->settings->api_timeout_ms + ANSWER_LATE_MS)
+		if (a->polls[i].call && now_ms - a->polls[i].sent_ms > answer)
 			return true;
-		last = at_least(last, at_least(p->sent_ms, p->answered_ms));
 	}
-	/* A slot that was given back has its poll at once, so that the last one of any
-	 * type tells; while one is under way its own limit is looked at. */
-	return now_ms - last > pause + POLL_LATE_MS && !poller_in_flight(a->poller) &&
-	       owes_polls(a);
+	return a->owed_ms && now_ms - a->owed_ms > pause + POLL_LATE_MS;
 }
 
 bool agent_is_well(const struct agent *a, int64_t now_ms, char ret_why[HEALTH_WHY_SIZE])
@@ -110,7 +98,7 @@ static bool entry_polls(const struct agent *a, const struct poll_call *p, int64_
 	if (p->result != CP_OK)
 		return now_ms - p->good_ms <
 		       at_least(FAILING_MS, 2 * a->settings->poll_interval_max_ms);
-	return now_ms - p->good_ms < fresh || !has_free_slot(a, p->entry);
+	return now_ms - p->good_ms < fresh || !poller_has_room(a->poller, p->entry);
 }
 
 static bool polls_go_well(const struct agent *a, int64_t now_ms,

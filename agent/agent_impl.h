@@ -155,6 +155,7 @@ struct agent {
 	int64_t started_wall_ms;
 	int64_t unwritten_ms; /* since when changes wait for the ledger (monotonic); 0: no
 			       */
+	int64_t owed_ms; /* since when a poll is owed and none is under way; 0: none is */
 	int64_t fed_ms, told_ms; /* the watchdog; the manager's status line (monotonic) */
 	char told[128];
 	bool starved; /* the watchdog, because something is overdue */
@@ -203,6 +204,8 @@ void agent_observe_recall(struct agent *a, struct poll_memory *take);
 
 /* agent_health.c: whether it is well */
 #define HEALTH_WHY_SIZE 160
+/* At the end of a turn: notes what it owes from here on. */
+void agent_health_turn(struct agent *a, int64_t now_ms);
 /* False: something it owes is overdue, *ret_why says what. */
 bool agent_is_well(const struct agent *a, int64_t now_ms, char ret_why[HEALTH_WHY_SIZE]);
 enum ready_check { READY_RUNNING, READY_LEDGER, READY_DISK, READY_POLLS, READY_CHECKS };

@@ -289,6 +289,11 @@ void poller_limit(struct poller *p, int jobs)
 	p->limit = jobs;
 }
 
+bool poller_has_room(const struct poller *p, size_t entry)
+{
+	return free_slots(p, &p->entries[entry]) > 0;
+}
+
 bool poller_in_flight(const struct poller *p)
 {
 	for (size_t i = 0; i < p->count; i++) {

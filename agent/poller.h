@@ -82,5 +82,7 @@ void poller_hint(struct poller *p, size_t entry, int64_t now_ms);
 /* At most so many jobs may come from now on (-1: any number). */
 void poller_limit(struct poller *p, int jobs);
 bool poller_in_flight(const struct poller *p);
+/* Whether a poll of this entry could bring a job now. */
+bool poller_has_room(const struct poller *p, size_t entry);
 
 #endif

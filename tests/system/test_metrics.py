@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 """What the agent shows about itself: /metrics, held against what the stub saw; /healthz, /readyz, /status.json."""
+import json
 import os
 import re
+import shlex
 import signal
 import socket
 import sys
@@ -13,7 +15,7 @@ from mh.programs import SRC, AGENT, Place, free_port, wait_for  # noqa: E402
 from mh.status import LISTEN, Status  # noqa: E402
 from mh.tap import check, equal, run, story  # noqa: E402
 from mh.worker import failed_as, finished, zip_of  # noqa: E402
-from mh.worlds import StubWorld  # noqa: E402
+from mh.worlds import EmulatorWorld, StubWorld  # noqa: E402
 
 TYPE = "Build/Custom/Make/1"
 
@@ -169,6 +171,46 @@ def throttles_refusals_and_unreadable_answers_are_told_apart():
         codes = m.by("millhand_api_requests_total", "code", op="PollForJobs")
         equal(codes.get("http_4xx"), 1, f"a code nobody knows: {codes}")
         check("SomethingOfTheirOwn" not in status.get("/metrics")[2], "the endpoint's own words")
+
+
+@story
+def credentials_are_counted_as_they_come_and_their_end_is_told():
+    with StubWorld(**LISTEN) as w:
+        status = Status(w.start(w.action("true")))
+        m = status.metrics()
+        equal(m.by("millhand_credentials_refreshes_total", "outcome"), {"ok": 1}, "those of the configuration")
+        equal(m.samples("millhand_credentials_expiry_seconds"), [], "they have no end")
+        w.agent.stop()
+        with open(w.conf) as f:
+            kept = [line for line in f if not line.startswith("credentials")]
+        with open(w.conf, "w") as f:
+            f.writelines(kept)
+        keys = {"Version": 1, "AccessKeyId": "AKIAPROC", "SecretAccessKey": "testsecret",
+                "Expiration": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 1000))}
+        profile = w.place.path("home", ".aws", "config")
+        os.makedirs(os.path.dirname(profile))
+        with open(profile, "w") as f:
+            f.write(f"[default]\ncredential_process = sh -c {shlex.quote('echo ' + shlex.quote(json.dumps(keys)))}\n")
+        w.agent = w.place.agent(w.conf, name="again")
+        status = Status(w.agent)
+        m = wait_for(lambda: (m := status.metrics()).value("millhand_credentials_expiry_seconds") and m, what="a set with an end")
+        check(900 < m.value("millhand_credentials_expiry_seconds") <= 1000, f"{m.value('millhand_credentials_expiry_seconds')}")
+        equal(m.by("millhand_credentials_refreshes_total", "outcome"), {"ok": 1})
+        with open(profile, "w") as f:
+            f.write("[default]\ncredential_process = false\n")
+        w.fault("PollForJobs", "code:ExpiredTokenException", 10000)
+        wait_for(lambda: status.metrics().value("millhand_credentials_refreshes_total", outcome="failed"), 30, "a failed fetch")
+        check(status.metrics().value("millhand_polls_total", outcome="auth") >= 1, "refused polls")
+
+
+@story
+def waits_are_counted_where_the_endpoint_lets_the_agent_wait():
+    with EmulatorWorld(**LISTEN) as w:
+        job = w.job()
+        status = Status(w.start(w.action("true")))
+        finished(job, "success")
+        wait_for(lambda: status.metrics().value("millhand_api_requests_total", op="wait", code="ok"), what="a wait")
+        equal(status.metrics().value("millhand_jobs_ended_total", outcome="success", reason="delivered"), 1)
 
 
 # ---- health ----
