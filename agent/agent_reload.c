@@ -8,6 +8,8 @@
  * values; keys that are not reloadable keep theirs (conf_keep). Jobs that have begun are
  * given the old settings for the rest of their lives.
  */
+#include <sys/eventfd.h>
+
 #include "agent/agent_impl.h"
 #include "agent/metrics.h"
 #include "lib/base/log.h"
@@ -18,6 +20,7 @@
 struct reload {
 	struct agent *agent;
 	uv_work_t work;
+	int stop_fd; /* an eventfd: the agent ends, and plugins need not answer */
 	struct settings next;
 	struct plugin_info *plugins;
 	struct mh_err err; /* class OK: next can take over */
@@ -28,6 +31,7 @@ struct reload {
 static void reload_free(struct reload *r)
 {
 	settings_done(&r->next);
+	clean_fd(&r->stop_fd);
 	free(r->plugins);
 	free(r);
 }
@@ -42,7 +46,7 @@ static void read_in_thread(uv_work_t *work)
 	if (settings_read(r->agent->options.config, NULL, &r->next, &r->err) != 0)
 		return;
 	r->plugins = mh_alloc(r->next.actions.count * sizeof(*r->plugins));
-	if (describe_all(&r->next, r->plugins, &r->err) != 0)
+	if (describe_all(&r->next, r->stop_fd, r->plugins, &r->err) != 0)
 		(void)mh_err_wrap(&r->err, "%s", r->agent->options.config);
 }
 
@@ -58,7 +62,7 @@ static void was_read(uv_work_t *work, int status)
 	r->ready = true;
 	if (r->err.cls == MH_OK && !again && !a->stopped)
 		return; /* agent_reload_turn() swaps */
-	if (r->err.cls != MH_OK && !again) {
+	if (r->err.cls != MH_OK && !again && !a->stopped) {
 		METRIC_INC(METRIC_CONFIG_RELOADS, "false");
 		log_event(LOG_LEVEL_ERROR, "agent.not_reloaded",
 			  "the new configuration is wrong; the old one stays in force",
@@ -76,6 +80,7 @@ static void start(struct agent *a)
 	struct reload *r = mh_alloc(sizeof(*r));
 
 	*r = (struct reload){ .agent = a, .err = MH_ERR_INIT };
+	r->stop_fd = eventfd(0, EFD_CLOEXEC); /* -1: the end may take longer */
 	r->work.data = r;
 	a->reload = r;
 	if (uv_queue_work(loop_uv(a->loop), &r->work, read_in_thread, was_read) != 0)
@@ -109,6 +114,8 @@ void agent_reload_drop(struct agent *a)
 {
 	if (agent_reload_holds(a))
 		reload_free(STEAL_PTR(a->reload));
+	else if (a->reload && a->reload->stop_fd >= 0)
+		(void)eventfd_write(a->reload->stop_fd, 1); /* an eventfd takes a 1 */
 }
 
 void agent_release_past(struct past_settings *past)

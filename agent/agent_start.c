@@ -74,7 +74,7 @@ static int open_all(struct agent *a, struct mh_err *err)
 	if (shim_check_kernel(err) != 0)
 		return -1;
 	a->plugins = mh_alloc(s->actions.count * sizeof(*a->plugins));
-	if (describe_all(s, a->plugins, err) != 0)
+	if (describe_all(s, -1, a->plugins, err) != 0)
 		return -1;
 	if (clock_boot_id(a->boot_id, err) != 0 ||
 	    ledger_open(s->state_dir, &a->ledger, err) != 0)

@@ -64,20 +64,23 @@ static bool read_some(struct stream *s)
 	return n > 0;
 }
 
-/* Until both streams end, or the time is over: false then. */
-static bool read_both(struct stream streams[2])
+/* Until both streams end, or the time is over, or nobody asks any more: false then. */
+static bool read_both(struct stream streams[2], int stop_fd)
 {
 	int64_t end = clock_mono_ms() + DESCRIBE_TIMEOUT_MS;
 	int open_count = 2;
 
 	while (open_count > 0) {
-		struct pollfd fds[2] = { { .fd = streams[0].fd, .events = POLLIN },
-					 { .fd = streams[1].fd, .events = POLLIN } };
+		struct pollfd fds[3] = { { .fd = streams[0].fd, .events = POLLIN },
+					 { .fd = streams[1].fd, .events = POLLIN },
+					 { .fd = stop_fd, .events = POLLIN } };
 		int64_t left = end - clock_mono_ms();
 
 		if (left <= 0)
 			return false;
-		if (poll(fds, 2, (int)left) < 0 && errno != EINTR)
+		if (poll(fds, 3, (int)left) < 0 && errno != EINTR)
+			return false;
+		if (fds[2].revents != 0)
 			return false;
 		for (int i = 0; i < 2; i++) {
 			if (fds[i].revents == 0 || read_some(&streams[i]))
@@ -107,24 +110,29 @@ static int judge(struct stream streams[2], const siginfo_t *how, struct json_obj
 	return 0;
 }
 
-static int run(const char *program, const char *plugin, struct stream streams[2],
-	       const int write_fds[2], struct json_object **ret, struct mh_err *err)
+struct question {
+	const char *program, *plugin;
+	int stop_fd;
+};
+
+static int run(const struct question *q, struct stream streams[2], const int write_fds[2],
+	       struct json_object **ret, struct mh_err *err)
 {
 	siginfo_t how = { 0 };
 	bool in_time;
 	pid_t pid;
-	int rc = start(program, plugin, write_fds[0], write_fds[1], &pid, err);
+	int rc = start(q->program, q->plugin, write_fds[0], write_fds[1], &pid, err);
 
 	(void)close(write_fds[0]); /* the child has them now; ours would hide the end */
 	(void)close(write_fds[1]);
 	if (rc != 0)
 		return -1;
-	in_time = read_both(streams);
+	in_time = read_both(streams, q->stop_fd);
 	if (!in_time)
 		(void)kill(pid, SIGKILL); /* ours, and not reaped yet */
 	while (waitid(P_PID, (id_t)pid, &how, WEXITED) != 0) {
 		if (errno != EINTR)
-			return mh_err_sys(err, "wait for %s", program);
+			return mh_err_sys(err, "wait for %s", q->program);
 	}
 	if (!in_time)
 		return mh_err_set(err, MH_E_PLUGIN, "loading it takes more than %d s",
@@ -133,7 +141,7 @@ static int run(const char *program, const char *plugin, struct stream streams[2]
 }
 
 /* PLUGIN with the reason when it cannot be loaded, or does not answer in time. */
-static int describe(const char *job_program, const char *plugin, struct json_object **ret,
+static int describe(const struct question *q, struct json_object **ret,
 		    struct mh_err *err)
 {
 	struct stream streams[2] = { { -1, BUF_INIT(OUTPUT_MAX) },
@@ -150,8 +158,7 @@ static int describe(const char *job_program, const char *plugin, struct json_obj
 	}
 	streams[0].fd = pipes[0][0];
 	streams[1].fd = pipes[1][0];
-	rc = run(job_program, plugin, streams, (const int[]){ pipes[0][1], pipes[1][1] },
-		 ret, err);
+	rc = run(q, streams, (const int[]){ pipes[0][1], pipes[1][1] }, ret, err);
 	for (int i = 0; i < 2; i++) {
 		if (streams[i].fd >= 0)
 			(void)close(streams[i].fd); /* only read */
@@ -217,12 +224,13 @@ static int check_config(const struct action_settings *action, struct json_object
 }
 
 /* Of an earlier entry with the same plugin, or new. */
-static int describe_entry(const struct settings *settings, size_t i,
+static int describe_entry(const struct settings *settings, int stop_fd, size_t i,
 			  struct json_object **docs, struct mh_err *err)
 {
 	CLEAN(free) char *program = mh_format("%s/millhand-job", settings->libexec_dir);
 	CLEAN(free)
 	char *path = settings_plugin_path(settings, settings_action(settings, i));
+	struct question q = { .program = program, .plugin = path, .stop_fd = stop_fd };
 
 	for (size_t k = 0; k < i; k++) {
 		CLEAN(free)
@@ -234,12 +242,12 @@ static int describe_entry(const struct settings *settings, size_t i,
 			return 0;
 		}
 	}
-	if (describe(program, path, &docs[i], err) == 0)
+	if (describe(&q, &docs[i], err) == 0)
 		return 0;
 	return mh_err_wrap(err, "plugin: %s", path);
 }
 
-int describe_all(const struct settings *settings, struct plugin_info *ret,
+int describe_all(const struct settings *settings, int stop_fd, struct plugin_info *ret,
 		 struct mh_err *err)
 {
 	size_t count = settings->actions.count;
@@ -247,7 +255,7 @@ int describe_all(const struct settings *settings, struct plugin_info *ret,
 	int rc = 0;
 
 	for (size_t i = 0; i < count && rc == 0; i++) {
-		rc = describe_entry(settings, i, docs, err);
+		rc = describe_entry(settings, stop_fd, i, docs, err);
 		if (rc == 0)
 			rc = check_config(settings_action(settings, i), docs[i], err);
 		if (rc != 0)

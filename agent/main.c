@@ -178,8 +178,8 @@ static void protect(void)
 
 	protect_process();
 	protect_environment(names);
-	/* One thread is enough to remove directories. */
-	(void)setenv("UV_THREADPOOL_SIZE", "1", 0); /* else libuv starts four */
+	/* One removes directories, and one asks plugins, which may hang, for a reload. */
+	(void)setenv("UV_THREADPOOL_SIZE", "2", 0); /* else libuv starts four */
 }
 
 /* Shims write to the same log, so they are told its format. */
@@ -255,7 +255,7 @@ static int check_plugins(const struct settings *settings, const struct arguments
 					       sizeof(*plugins));
 	struct mh_err err = MH_ERR_INIT;
 
-	if (describe_all(settings, plugins, &err) != 0) {
+	if (describe_all(settings, -1, plugins, &err) != 0) {
 		fprintf(stderr, "millhand-agent: %s: %s\n", args->config, err.text);
 		return EXIT_CONFIG;
 	}

@@ -1,13 +1,14 @@
 #!/usr/bin/python3
 """HUP: the configuration is swapped whole, or the old one stays whole, and jobs keep what they began with."""
 import os
+import shutil
 import signal
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from mh.programs import Place, wait_for  # noqa: E402
 from mh.stub import Stub  # noqa: E402
-from mh.tap import check, equal, run, story  # noqa: E402
+from mh.tap import check, equal, run, skip, story  # noqa: E402
 from mh.worker import FAST, Marks, action, finished, zip_of  # noqa: E402
 
 
@@ -188,6 +189,25 @@ def many_hups_end_with_the_last_file_in_force():
         succeed(s)
         equal(s.marks.lines(), ["last"])
         equal(s.agent.stop(), 0)
+
+
+@story
+def a_plugin_that_hangs_while_it_is_asked_holds_up_neither_jobs_nor_the_end():
+    cc = shutil.which("cc") or skip("no cc")
+    with Scene() as s:
+        hanging, source = s.place.path("hanging.so"), s.place.path("hanging.c")
+        with open(source, "w") as f:
+            f.write("#include <unistd.h>\n__attribute__((constructor)) static void hang(void) { for (;;) pause(); }\n")
+        s.place.run([cc, "-shared", "-fPIC", "-o", hanging, source])
+        s.start(s.marks.command("old"))
+        s.write(action(s.place, "true", plugin=hanging))
+        s.agent.send(signal.SIGHUP)
+        s.says("agent.reload")
+        succeed(s)
+        equal(s.marks.lines(), ["old"])
+        s.agent.send(signal.SIGUSR2)
+        equal(s.agent.wait(5), 0)
+        check("agent.not_reloaded" not in s.agent.text(), s.agent.text())
 
 
 @story

@@ -393,6 +393,46 @@ static void who_has_no_slot_or_fails_is_not_waited_for(void **ctx)
 	scene_free(s);
 }
 
+static void an_operator_polls_at_once_whatever_was_planned(void **ctx)
+{
+	struct scene *s = scene_with(3, 100);
+	struct poller_failure failure = { .asked_ms = 50000 };
+
+	(void)ctx;
+	for (int i = 0; i < 3; i++)
+		(void)poller_add(s->p, 1);
+	assert_string_equal(run(s, NULL), "0:1 1:1 2:1 ");
+	empty(s, 0);
+	(void)poller_failed(s->p, 1, &failure, s->now);
+	poller_take(s->p, 2);
+	poller_answered(s->p, 2, 1, s->now);
+	assert_string_equal(run(s, NULL), "");
+	/* The third has no slot. */
+	assert_int_equal(poller_poll_now(s->p, s->now), 2);
+	assert_string_equal(run(s, NULL), "0:1 1:1 ");
+	scene_free(s);
+}
+
+/* Of an action entry that is gone, say. */
+static void jobs_of_no_entry_take_slots_of_the_host_and_are_not_polled_for(void **ctx)
+{
+	struct scene *s = scene_with(2, 100);
+
+	(void)ctx;
+	(void)poller_add(s->p, 0);
+	(void)poller_add(s->p, POLLER_NO_POLLS);
+	poller_take(s->p, 1);
+	assert_string_equal(run(s, NULL), "0:1 ");
+	empty(s, 0);
+	poller_take(s->p, 1);
+	assert_int_equal(poller_poll_now(s->p, s->now), 0);
+	assert_string_equal(run(s, NULL), "");
+	poller_give(s->p, 1, s->now);
+	assert_string_equal(run(s, NULL), "0:1 ");
+	assert_int_equal(poller_may_wait(s->p, 1, s->now), POLLER_NEVER);
+	scene_free(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -409,6 +449,9 @@ int main(void)
 		cmocka_unit_test(a_throttle_slows_all_types_down),
 		cmocka_unit_test(one_bucket_holds_all_types),
 		cmocka_unit_test(a_limit_ends_polling_when_enough_jobs_were_taken),
+		cmocka_unit_test(an_operator_polls_at_once_whatever_was_planned),
+		cmocka_unit_test(
+			jobs_of_no_entry_take_slots_of_the_host_and_are_not_polled_for),
 		cmocka_unit_test(being_told_replaces_all_polls_but_one_a_minute),
 		cmocka_unit_test(
 			a_hint_polls_at_once_and_is_believed_less_when_it_was_in_vain),
