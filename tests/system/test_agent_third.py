@@ -2,6 +2,7 @@
 """Third-party jobs by the agent: tokens by file and by command, and what goes wrong with one job or one client."""
 import json
 import os
+import signal
 import sqlite3
 import sys
 
@@ -401,6 +402,37 @@ def configurations_that_cannot_be_are_refused():
             equal((done.returncode, words in done.stderr), (78, True), done.stderr)
         done = w.place.run([AGENT, "-c", w.conf(dict(entry, query={"A": "b"})), "--check"], check=False)
         equal((done.returncode, "query" in done.stderr), (78, True), done.stderr)
+
+
+@story
+def hup_brings_other_tokens_and_the_jobs_of_before_are_delivered_with_them():
+    with World(max_jobs=8) as w:
+        gated = w.entry(f"{w.marks.command()}; read go < {w.marks.path}.go")
+        job, stranger = w.stub.third_job(), w.stub.third_job(client=OTHER, provider="Other")
+        agent = w.start(gated)
+        w.marks.wait()
+        w.stub.client_tokens = {CLIENT: "one", OTHER: "two"}
+        command = w.command(f'if [ "$1" = {CLIENT} ]; then echo one; else echo two; fi')
+        w.conf(gated, w.entry("true", provider="Other"), tokens={"command": command})
+        agent.process.send_signal(signal.SIGHUP)
+        finished(stranger, "success")
+        w.marks.go()
+        finished(job, "success")
+        equal(sorted(w.asked()), [CLIENT, OTHER])
+
+
+@story
+def what_a_drain_finds_offered_is_left_to_the_service():
+    with World() as w:
+        w.start()
+        w.stub.fault("GetThirdPartyJobDetails", "late")
+        job = w.stub.third_job()
+        wait_for(lambda: w.stub.seen("GetThirdPartyJobDetails"), what="the question")
+        w.agent.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: "agent.drain" in w.agent.text(), what="the drain")
+        w.stub.clear_faults()
+        equal(w.agent.wait(20), 0)
+        equal((job.status, w.stub.seen("AcknowledgeThirdPartyJob")), ("Dispatched", []))
 
 
 # ---- before the emulator ----

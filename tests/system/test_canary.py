@@ -281,6 +281,51 @@ def the_ledger_has_what_a_restart_needs_and_forgets_it():
         equal(w.leaks(), [], "after the job is closed")
 
 
+# ---- clients of third parties ----
+
+@story
+def a_third_party_clients_token_gets_nowhere():
+    for source in ("file", "command"):
+        token, wrong = canary("client-token"), canary("refused-token")
+        with World([token, wrong]) as w:
+            place = w.place.path("mine", "clients")
+
+            def tell(value):
+                with open(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as f:
+                    f.write(f"{CLIENT} {value}\n" if source == "file" else f"{value}\n")
+
+            tell(wrong)
+            program = w.place.path("mine", "token-of")
+            with open(os.open(program, os.O_WRONLY | os.O_CREAT, 0o700), "w") as f:
+                f.write(f"#!/bin/sh\ncat {place}\n")
+            w.stub.client_tokens = {CLIENT: token}
+            gate = w.place.path("mine", "gate")
+            os.mkfifo(gate)
+            job, other = (w.stub.third_job(provider=p, inputs={"Src": zip_of({"f": b"x"})}) for p in ("Make", "Other"))
+            w.start(action(w.place, PRINTS + f"read -r nothing < {gate}", owner="ThirdParty"),
+                    action(w.place, PRINTS + "exit 3", provider="Other", owner="ThirdParty"),
+                    client_tokens={source: place if source == "file" else program}, keep_failed=5)
+            wait_for(lambda: "InvalidClientToken" in w.agent.text(), what="the wrong token to be refused")
+            tell(token)
+            for each in (job, other):
+                wait_for(lambda each=each: setattr(each, "redeliver", each.status == "Dispatched") or each.acked_nonce,
+                         what="the job to be taken")
+            finished(other, "failure")
+            wait_for(lambda: w.agent.text().count("job.started") == 2, what="both to run")
+            equal(w.leaks(), [], f"{source}: while it runs")
+            w.agent.kill()
+            equal(w.leaks(), [], f"{source}: what a killed agent leaves")
+            w.agent = w.place.agent(w.place.path("agent", "agent.conf"), name="second")
+            with open(gate, "w") as f:
+                f.write("go\n")
+            finished(job, "success")
+            equal([s for s in (token, wrong) if s in str((job.results, other.results)).replace(f"'clientToken': '{token}'", "")],
+                  [], f"{source}: in results, besides their own member")
+            wait_for(lambda: "result.delivered" in w.agent.text(), what="the delivery")
+            equal(w.agent.stop(), 0)
+            equal(w.leaks(), [], f"{source}: after its end")
+
+
 # ---- addresses ----
 
 @story
