@@ -209,8 +209,7 @@ struct aws_call *aws_send(struct aws *aws, const struct aws_request *r, aws_done
 	struct sigv4_result signature = { 0 };
 	CLEAN(free) char *query = r->query ? uri_query_canonical(r->query) : NULL;
 	CLEAN(free)
-	char *url = mh_format("%s%s%s%s", r->origin, r->path, query ? "?" : "",
-			      query ? query : "");
+	char *url = mh_concat(r->origin, r->path, query ? "?" : "", query ? query : "");
 	CLEAN(free) char *authorization = NULL;
 	struct http_request request;
 
@@ -218,7 +217,7 @@ struct aws_call *aws_send(struct aws *aws, const struct aws_request *r, aws_done
 	sign(aws, r, &set, &signature);
 	for (size_t i = 0; i < signature.added_count; i++)
 		set.lines[set.line_count++] = signature.added[i];
-	authorization = mh_format("Authorization: %s", signature.authorization);
+	authorization = mh_concat("Authorization: ", signature.authorization);
 	set.lines[set.line_count++] = authorization;
 
 	request = (struct http_request){

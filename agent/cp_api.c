@@ -133,8 +133,7 @@ static void send_signed(struct cp_call *call, const struct creds *creds)
 {
 	struct cp *cp = call->cp;
 	CLEAN(free)
-	char *target = mh_format("X-Amz-Target: " TARGET_PREFIX "%s",
-				 call->op->operation);
+	char *target = mh_concat("X-Amz-Target: " TARGET_PREFIX, call->op->operation);
 	const char *const headers[] = { "Content-Type: application/x-amz-json-1.1",
 					target, NULL };
 	struct aws_request r = {

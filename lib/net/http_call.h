@@ -26,6 +26,18 @@ struct http_header_list {
 	size_t count, room, bytes;
 };
 
+/* What a URL turned out to be: most calls go where the last one went. */
+struct http_target {
+	char *url; /* NULL: none yet, or one with a query, which may hold a secret */
+	char *name; /* "http://host/path", for errors */
+	bool is_plain; /* http:// beyond this host */
+	bool is_near; /* no proxy */
+};
+/* *t for this URL: as it is when it is for the same one. */
+int http_target_find(struct http_target *t, const char *url,
+		     struct mh_err *err) MH_MUST_CHECK;
+void http_target_done(struct http_target *t);
+
 struct http_call {
 	struct loop_transfer transfer; /* first: a call is found from its transfer */
 	struct http_client *client;
@@ -61,7 +73,7 @@ bool http_wire_is_plain(const struct http_request *request);
 void http_wire_forget(CURL *easy);
 /* Checks the request and sets the handle up for it. */
 int http_wire_set_up(struct http_call *call, const struct http_request *request,
-		     const struct http_options *options,
+		     const struct http_options *options, struct http_target *last,
 		     struct mh_err *err) MH_MUST_CHECK;
 /* Fills the answer in from what libcurl says at the end. */
 void http_wire_finish(struct http_call *call, CURLcode code);

@@ -136,6 +136,8 @@ static bool is_token(const char *s, size_t len)
 	for (size_t i = 0; i < len; i++) {
 		char c = s[i];
 
+		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-')
+			continue; /* nearly all */
 		if (c <= ' ' || c == 0x7f || strchr("()<>@,;:\\\"/[]?={}", c))
 			return false;
 	}
@@ -146,7 +148,7 @@ static int add_header(struct http_call *call, const char *line, struct mh_err *e
 {
 	size_t name_len = strcspn(line, ":");
 	const char *value = line + name_len + (line[name_len] == ':');
-	CLEAN(free) char *bare = NULL;
+	CLEAN(free) char *empty = NULL;
 	struct curl_slist *list;
 
 	if (line[name_len] != ':' || !is_token(line, name_len))
@@ -158,8 +160,9 @@ static int add_header(struct http_call *call, const char *line, struct mh_err *e
 				  call->label, (int)name_len, line);
 	value += strspn(value, " \t");
 	/* "Name;" is how curl is told to send a header without a value. */
-	bare = *value ? mh_strdup(line) : mh_format("%.*s;", (int)name_len, line);
-	list = curl_slist_append(call->headers, bare);
+	if (!*value)
+		empty = mh_format("%.*s;", (int)name_len, line);
+	list = curl_slist_append(call->headers, empty ? empty : line);
 	MH_ASSERT(list); /* no memory */
 	call->headers = list;
 	if (strncasecmp(line, "Range:", 6) == 0 && str_starts_with(value, "bytes=")) {
@@ -211,21 +214,17 @@ static int set_headers(struct http_call *call, const struct http_request *reques
 }
 
 static int set_url(struct http_call *call, const struct http_request *request,
-		   const struct http_options *options, struct mh_err *err)
+		   const struct http_options *options, struct http_target *t,
+		   struct mh_err *err)
 {
 	CURL *easy = call->transfer.easy;
-	CLEAN(uri) struct uri u = { 0 };
-	CLEAN(free) char *host = NULL;
-	bool is_near;
 
 	call->label = mh_strdup(request->method); /* until the URL proves usable */
-	if (uri_parse(request->url, &u, err) != 0)
+	if (http_target_find(t, request->url, err) != 0)
 		return -1;
-	host = uri_host_header(&u);
 	free(call->label);
-	call->label = mh_format("%s %s://%s%s", request->method, u.scheme, host, u.path);
-	if (strcmp(u.scheme, "http") == 0 && !uri_is_loopback(&u) &&
-	    !options->insecure_plain_ok && !request->plain_ok)
+	call->label = mh_concat(request->method, " ", t->name);
+	if (t->is_plain && !options->insecure_plain_ok && !request->plain_ok)
 		return mh_err_set(
 			err, MH_E_CONFIG,
 			"%s: http:// beyond this host would send everything in clear; "
@@ -234,12 +233,9 @@ static int set_url(struct http_call *call, const struct http_request *request,
 	if (!is_token(request->method, strlen(request->method)))
 		return mh_err_set(err, MH_E_CONFIG, "'%s' is not an HTTP method",
 				  request->method);
-	is_near = uri_is_loopback(&u) || str_starts_with(u.host, "169.254.") ||
-		  str_starts_with(u.host, "fe80:") ||
-		  strcmp(u.host, "fd00:ec2::254") == 0;
 	must(curl_easy_setopt(easy, CURLOPT_URL, request->url));
 	must(curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L));
-	must(curl_easy_setopt(easy, CURLOPT_PROXY, is_near ? "" : NULL));
+	must(curl_easy_setopt(easy, CURLOPT_PROXY, t->is_near ? "" : NULL));
 	return 0;
 }
 
@@ -531,7 +527,8 @@ void http_wire_forget(CURL *easy)
 }
 
 int http_wire_set_up(struct http_call *call, const struct http_request *request,
-		     const struct http_options *options, struct mh_err *err)
+		     const struct http_options *options, struct http_target *last,
+		     struct mh_err *err)
 {
 	call->stall_ms = request->stall_ms ? request->stall_ms : HTTP_STALL_MS;
 	call->range_from = -1;
@@ -542,7 +539,7 @@ int http_wire_set_up(struct http_call *call, const struct http_request *request,
 	if (!call->reused)
 		set_constants(call->transfer.easy, options);
 	set_call(call, request);
-	if (set_url(call, request, options, err) != 0 ||
+	if (set_url(call, request, options, last, err) != 0 ||
 	    set_headers(call, request, err) != 0 || set_body(call, request, err) != 0)
 		return -1;
 	return 0;

@@ -36,7 +36,7 @@ static void add_missing(struct header_set *set, const struct sigv4_request *r,
 	if (sigv4_find_header(r, name))
 		return;
 	set->items[set->count++] = (struct sigv4_header){ .name = name, .value = value };
-	ret->added[ret->added_count++] = mh_format("%s: %s", name, value);
+	ret->added[ret->added_count++] = mh_concat(name, ": ", value);
 }
 
 static bool has_token(const struct sigv4_creds *creds)
@@ -72,12 +72,11 @@ void sigv4_sign(const struct sigv4_request *r, const struct sigv4_creds *creds,
 				   .region = scope->region,
 				   .service = scope->service };
 	sigv4_make(&in, creds->secret_access_key, ret);
-	ret->authorization = mh_format(SIGV4_ALGORITHM " Credential=%s/%s/%s/%s/"
-						       "aws4_request, SignedHeaders=%s, "
-						       "Signature=%s",
-				       creds->access_key_id, date, scope->region,
-				       scope->service, ret->signed_headers,
-				       ret->signature);
+	ret->authorization = mh_concat(
+		SIGV4_ALGORITHM " Credential=", creds->access_key_id, "/", date, "/",
+		scope->region, "/", scope->service,
+		"/aws4_request, SignedHeaders=", ret->signed_headers,
+		", Signature=", ret->signature);
 	free(set.items);
 }
 

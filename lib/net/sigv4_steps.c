@@ -96,7 +96,7 @@ static char *canonical_path(const struct sigv4_request *r, const char *service)
 /* ---- headers ---- */
 
 struct item {
-	char *name; /* owned, lower case */
+	char *name; /* lower case; behind the array, in its memory */
 	const char *value;
 	size_t position;
 };
@@ -113,26 +113,24 @@ static int compare_items(const void *a, const void *b)
 
 static struct item *sorted_items(const struct sigv4_header *headers, size_t count)
 {
-	struct item *items = mh_alloc((count + 1) * sizeof *items);
+	size_t names_len = 0;
+	struct item *items;
+	char *end;
 
+	for (size_t i = 0; i < count; i++)
+		names_len += strlen(headers[i].name) + 1;
+	items = mh_alloc((count + 1) * sizeof *items + names_len);
+	end = (char *)(items + count + 1);
 	for (size_t i = 0; i < count; i++) {
-		char *name = mh_strdup(headers[i].name);
-
-		for (char *p = name; *p; p++)
-			*p = (char)(*p >= 'A' && *p <= 'Z' ? *p + 32 : *p);
-		items[i] = (struct item){ .name = name,
+		items[i] = (struct item){ .name = end,
 					  .value = headers[i].value,
 					  .position = i };
+		for (const char *p = headers[i].name; *p; p++)
+			*end++ = (char)(*p >= 'A' && *p <= 'Z' ? *p + 32 : *p);
+		*end++ = '\0';
 	}
 	qsort(items, count, sizeof *items, compare_items);
 	return items;
-}
-
-static void free_items(struct item *items, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		free(items[i].name);
-	free(items);
 }
 
 /* The room was counted beforehand. */
@@ -208,7 +206,7 @@ char *sigv4_signed_headers(const struct sigv4_header *headers, size_t count)
 	struct buf out = BUF_INIT(header_bytes(headers, count) + 1);
 
 	put_names(&out, items, count);
-	free_items(items, count);
+	free(items);
 	return out.data ? buf_steal(&out) : mh_strdup("");
 }
 
@@ -242,7 +240,7 @@ static char *canonical_request(const struct sigv4_input *in, char **ret_names)
 	*ret_names = mh_strndup(out.data + names_at, out.len - names_at);
 	buf_putc(&out, '\n');
 	buf_puts(&out, hash);
-	free_items(items, in->header_count);
+	free(items);
 	return buf_steal(&out);
 }
 
@@ -255,9 +253,9 @@ void sigv4_make(const struct sigv4_input *in, const char *secret,
 
 	ret->canonical_request = canonical_request(in, &ret->signed_headers);
 	sigv4_hash_hex(ret->canonical_request, strlen(ret->canonical_request), hash);
-	ret->string_to_sign = mh_format(SIGV4_ALGORITHM "\n%s\n%s/%s/%s/aws4_request\n%s",
-					in->amz_date, in->date, in->region, in->service,
-					hash);
+	ret->string_to_sign = mh_concat(SIGV4_ALGORITHM "\n", in->amz_date, "\n",
+					in->date, "/", in->region, "/", in->service,
+					"/aws4_request\n", hash);
 	sigv4_key(in->request->keys, secret, in, key);
 	hmac_sha256_init(&mac, key, sizeof key);
 	hmac_sha256_update(&mac, ret->string_to_sign, strlen(ret->string_to_sign));
