@@ -75,6 +75,7 @@ struct job *agent_add_job(struct agent *a, const struct job_record *take_record,
 		.slot = entry == ENTRY_GONE ? a->settings->actions.count : entry,
 		.dir_fd = -1,
 		.lock_fd = -1,
+		.target_fd = -1,
 	};
 	job->run = run;
 	if (agent_action(a, job)) {
@@ -373,6 +374,8 @@ static void set_timer(struct agent *a, int64_t next, int64_t now)
 	for (const struct job *job = a->jobs; job; job = job->next) {
 		soonest(&next, job->retry_at_ms);
 		soonest(&next, job->run->adopt_at_ms);
+		if (job->rec.state == JOB_QUEUED)
+			soonest(&next, job->run->target_at_ms);
 	}
 	soonest(&next, a->ledger_at_ms);
 	if (a->disk_full && agent_takes_jobs(a))

@@ -14,6 +14,7 @@ void agent_release_run(struct job_run *run)
 	transfer_free(run->transfer);
 	shim_free(run->shim);
 	jobdata_free(run->data);
+	agent_leave_target(run);
 	if (run->lock_fd >= 0)
 		(void)close(run->lock_fd); /* gives the lock back */
 	if (run->dir_fd >= 0)

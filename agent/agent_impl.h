@@ -48,6 +48,8 @@ struct job_run {
 	struct shim *shim;
 	bool mute; /* it speaks a protocol that we do not know */
 	int dir_fd, lock_fd; /* -1: not open */
+	int target_fd; /* lock of what it needs alone, until its shim has it; -1: none */
+	int64_t target_at_ms; /* look at that lock again then (monotonic) */
 	bool holds_slot, has_dirs;
 	bool told_queued; /* the log says what it waits for */
 	int quota_taken; /* by its last retry */
@@ -315,6 +317,7 @@ void agent_wanted(struct agent *a, struct job *job, int64_t id);
 
 /* agent_exclusive.c: starts what waits for another job, when its turn has come. */
 void agent_give_turns(struct agent *a);
+void agent_leave_target(struct job_run *run);
 
 /* agent_life.c: signals, and when it is over */
 int agent_start_signals(struct agent *a, struct mh_err *err) MH_MUST_CHECK;

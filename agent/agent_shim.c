@@ -163,12 +163,15 @@ void agent_spawn(struct agent *a, struct job *job)
 	struct shim_start start = { .loop = a->loop,
 				    .zygote = a->zygote,
 				    .spec = json_text(spec),
-				    .dir_fd = run->dir_fd };
+				    .dir_fd = run->dir_fd,
+				    .keep_fd = run->target_fd };
 	struct shim_events events = events_for(job);
 	struct mh_err err = MH_ERR_INIT;
+	int rc = shim_start(&start, &events, &run->shim, &err);
 
+	agent_leave_target(run); /* the shim has it */
 	run->mute = false; /* that was another shim */
-	if (shim_start(&start, &events, &run->shim, &err) != 0) {
+	if (rc != 0) {
 		(void)mh_err_wrap(&err, "the job could not be started");
 		agent_fail_job(a, job, FAIL_SYSTEM, err.text);
 		return;

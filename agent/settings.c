@@ -241,6 +241,12 @@ const struct conf_key settings_keys[] = {
 	  AT(work_dir),
 	  .help = "directory of the jobs' work directories; absent: "
 		  "<state_dir>/work" },
+	{ .path = "lock_dir",
+	  .type = CONF_STRING,
+	  AT(lock_dir),
+	  .help = "directory of lock files, for `exclusive` to hold between the agents "
+		  "of "
+		  "this host that name it; absent: within this agent alone" },
 	{ .path = "plugin_dir",
 	  .type = CONF_STRING,
 	  AT(plugin_dir),

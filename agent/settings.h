@@ -71,6 +71,7 @@ struct settings {
 	struct credentials_settings credentials;
 	struct client_tokens_settings client_tokens;
 
+	char *lock_dir; /* of `exclusive` between agents of this host; or NULL */
 	char *state_dir, *work_dir, *plugin_dir, *libexec_dir;
 	int64_t max_jobs;
 	int in_doubt; /* enum in_doubt */

@@ -241,6 +241,11 @@ static int check_directories(const struct check *c)
 	    check_absolute(c, "plugin_dir", s->plugin_dir) != 0 ||
 	    check_absolute(c, "libexec_dir", s->libexec_dir) != 0)
 		return -1;
+	if (s->lock_dir && (check_absolute(c, "lock_dir", s->lock_dir) != 0 ||
+			    access(s->lock_dir, W_OK | X_OK) != 0))
+		return bad(c, "lock_dir",
+			   "\"%s\" must be a directory that the agent may write",
+			   s->lock_dir);
 	for (size_t i = 0; i < ARRAY_LEN(programs); i++) {
 		CLEAN(free)
 		char *program = mh_format("%s/%s", s->libexec_dir, programs[i]);

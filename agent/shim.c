@@ -259,9 +259,10 @@ static int start_process(const struct shim_start *start, struct shim *s,
 	    connect_socket(start->dir_fd, &s->socket_fd, err) != 0)
 		return -1;
 	FAULT_POINT("spawn.before");
-	if (zygote_spawn(start->zygote,
-			 (const int[ZYGOTE_FDS]){ spec_fd, start->dir_fd, listen_fd },
-			 &pid, err) != 0)
+	if (zygote_spawn(
+		    start->zygote,
+		    (const int[]){ spec_fd, start->dir_fd, listen_fd, start->keep_fd },
+		    start->keep_fd < 0 ? ZYGOTE_FDS_MIN : ZYGOTE_FDS_MAX, &pid, err) != 0)
 		return -1;
 	FAULT_POINT("spawn.after");
 	s->is_child = true;

@@ -14,7 +14,7 @@
 #include "lib/base/macros.h"
 #include "lib/base/str.h"
 
-#define FD_FIRST   3 /* what a program gets: 3, and for a shim 4 and 5 */
+#define FD_FIRST   3 /* what a program gets: 3, and for a shim 4, 5 and perhaps 6 */
 #define FD_SAFE    16 /* sources are moved above, so that no dup2 hits one */
 #define PATIENCE_S 5 /* for a zygote's answer */
 
@@ -129,18 +129,20 @@ static int move_up(int fd, int *ret, struct mh_err *err)
 	return *ret >= 0 ? 0 : mh_err_sys(err, "duplicate a descriptor");
 }
 
-static int spawn_directly(const struct zygote *z, const int *fds, pid_t *ret,
+static int spawn_directly(const struct zygote *z, const int *fds, int count, pid_t *ret,
 			  struct mh_err *err)
 {
-	CLEAN(fd) int spec = -1;
-	CLEAN(fd) int dir = -1;
-	CLEAN(fd) int socket = -1;
+	int high[ZYGOTE_FDS_MAX] = { 0 }, moved = 0, rc = 0;
 
-	if (move_up(fds[0], &spec, err) != 0 || move_up(fds[1], &dir, err) != 0 ||
-	    move_up(fds[2], &socket, err) != 0)
-		return -1;
-	return spawn(z->program, NULL, (const int[]){ spec, dir, socket }, ZYGOTE_FDS,
-		     ret, err);
+	while (moved < count && rc == 0) {
+		rc = move_up(fds[moved], &high[moved], err);
+		moved += rc == 0;
+	}
+	if (rc == 0)
+		rc = spawn(z->program, NULL, high, count, ret, err);
+	while (moved > 0)
+		(void)close(high[--moved]); /* the shim has its own */
+	return rc;
 }
 
 /* --- the zygote ------------------------------------------------------------------- */
@@ -237,10 +239,11 @@ static int start_zygote(struct zygote *z, struct mh_err *err)
 	return 0;
 }
 
-static int send_fds(int fd, const int *fds)
+static int send_fds(int fd, const int *fds, int count)
 {
+	size_t bytes = sizeof(int) * (size_t)count;
 	union {
-		char space[CMSG_SPACE(sizeof(int) * ZYGOTE_FDS)];
+		char space[CMSG_SPACE(sizeof(int) * ZYGOTE_FDS_MAX)];
 		struct cmsghdr align;
 	} control = { .space = { 0 } };
 	char byte = 'j';
@@ -248,24 +251,25 @@ static int send_fds(int fd, const int *fds)
 	struct msghdr message = { .msg_iov = &iov,
 				  .msg_iovlen = 1,
 				  .msg_control = control.space,
-				  .msg_controllen = sizeof(control.space) };
+				  .msg_controllen = CMSG_SPACE(bytes) };
 	struct cmsghdr *c = CMSG_FIRSTHDR(&message);
 
 	c->cmsg_level = SOL_SOCKET;
 	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int) * ZYGOTE_FDS);
-	memcpy(CMSG_DATA(c), fds, sizeof(int) * ZYGOTE_FDS);
+	c->cmsg_len = CMSG_LEN(bytes);
+	memcpy(CMSG_DATA(c), fds, bytes);
 	return sendmsg(fd, &message, MSG_NOSIGNAL) == 1 ? 0 : -1;
 }
 
-static int ask(struct zygote *z, const int *fds, pid_t *ret, struct mh_err *err)
+static int ask(struct zygote *z, const int *fds, int count, pid_t *ret,
+	       struct mh_err *err)
 {
 	ssize_t n;
 	int answer;
 
 	if (z->fd < 0 && start_zygote(z, err) != 0)
 		return -1;
-	if (send_fds(z->fd, fds) != 0)
+	if (send_fds(z->fd, fds, count) != 0)
 		return mh_err_sys(err, "ask the zygote for a shim");
 	do {
 		n = recv(z->fd, &answer, sizeof(answer), 0);
@@ -284,18 +288,19 @@ static int ask(struct zygote *z, const int *fds, pid_t *ret, struct mh_err *err)
 
 /* Should a shim have been started whose pid was not told: of two, the one that does
  * not get the job's lock leaves at once. */
-int zygote_spawn(struct zygote *z, const int *fds, pid_t *ret, struct mh_err *err)
+int zygote_spawn(struct zygote *z, const int *fds, int count, pid_t *ret,
+		 struct mh_err *err)
 {
 	struct mh_err why = MH_ERR_INIT;
 
-	if (ask(z, fds, ret, &why) == 0) {
+	if (ask(z, fds, count, ret, &why) == 0) {
 		remember(z, *ret);
 		return 0;
 	}
 	log_event(LOG_LEVEL_WARN, "shim.no_zygote", "a job is started the slower way",
 		  LOG_ERR(&why), LOG_END);
 	end_zygote(z);
-	if (spawn_directly(z, fds, ret, err) != 0)
+	if (spawn_directly(z, fds, count, ret, err) != 0)
 		return -1;
 	remember(z, *ret);
 	return 0;

@@ -4,13 +4,13 @@
  * is none, or it does not answer.
  *
  *	z = zygote_new("/usr/libexec/millhand/millhand-job");
- *	zygote_spawn(z, (const int[ZYGOTE_FDS]){ spec, directory, socket }, &pid, &err);
+ *	zygote_spawn(z, (const int[]){ spec, directory, socket }, 3, &pid, &err);
  *	zygote_reap(z);                      at each SIGCHLD
  *	zygote_free(z);                      shims live on
  *
  * Either way the shim is a child of the agent, in a session of its own, with signals
- * as by default, descriptors 3, 4 and 5, and an environment without anything of the
- * agent's own.
+ * as by default, descriptors 3, 4, 5 (and 6: a lock that it keeps to its end), and an
+ *environment without anything of the agent's own.
  */
 #ifndef MH_AGENT_ZYGOTE_H
 #define MH_AGENT_ZYGOTE_H
@@ -19,7 +19,8 @@
 
 #include "lib/base/err.h"
 
-#define ZYGOTE_FDS 3
+#define ZYGOTE_FDS_MIN 3
+#define ZYGOTE_FDS_MAX 4
 
 struct zygote;
 
@@ -31,7 +32,7 @@ void zygote_free(struct zygote *z);
 void zygote_reap(struct zygote *z);
 
 /* fds are borrowed, and closed in no case. */
-int zygote_spawn(struct zygote *z, const int *fds, pid_t *ret,
+int zygote_spawn(struct zygote *z, const int *fds, int count, pid_t *ret,
 		 struct mh_err *err) MH_MUST_CHECK;
 
 #endif

@@ -97,7 +97,12 @@ static void settle(void)
 	for (int fd = SHIM_FD_SPEC; fd <= SHIM_FD_SOCKET; fd++)
 		(void)fcntl(fd, F_SETFD, FD_CLOEXEC); /* checked to be open */
 	(void)fcntl(SHIM_FD_SOCKET, F_SETFL, O_NONBLOCK); /* a socket takes that */
-	sandbox_close_from(SHIM_FD_SOCKET + 1);
+	/* What an exclusive job's shim keeps to its end; no child gets it. */
+	if (is_fd_of(SHIM_FD_KEEP, S_IFREG) &&
+	    fcntl(SHIM_FD_KEEP, F_SETFD, FD_CLOEXEC) == 0)
+		sandbox_close_from(SHIM_FD_KEEP + 1);
+	else
+		sandbox_close_from(SHIM_FD_KEEP);
 }
 
 /* Shim and agent write to the same log, so they write it alike. */

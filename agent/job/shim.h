@@ -39,6 +39,7 @@ enum shim_fd {
 	SHIM_FD_SPEC = 3,
 	SHIM_FD_JOBDIR = 4,
 	SHIM_FD_SOCKET = 5,
+	SHIM_FD_KEEP = 6, /* perhaps: a lock, open until the shim ends */
 };
 
 enum shim_step {

@@ -14,8 +14,9 @@
 #include "lib/base/macros.h"
 #include "lib/base/protect.h"
 
-#define FD_COUNT 3
-#define FD_SAFE  16 /* above all that shims get; the agent's socket moves there */
+#define FD_MIN  3
+#define FD_MAX  4 /* a lock that the shim keeps */
+#define FD_SAFE 16 /* above all that shims get; the agent's socket moves there */
 
 /* A child of the agent, with this process's memory. Like fork(): one thread, so no
  * lock can be left behind. */
@@ -30,11 +31,11 @@ static pid_t fork_for_agent(void)
 #endif
 }
 
-/* 1: fds came. 0: the agent is gone. -1: something that is no request. */
+/* How many fds came. 0: the agent is gone. -1: something that is no request. */
 static int receive(int agent_fd, int *ret_fds)
 {
 	union {
-		char space[CMSG_SPACE(sizeof(int) * FD_COUNT)];
+		char space[CMSG_SPACE(sizeof(int) * FD_MAX)];
 		struct cmsghdr align;
 	} control;
 	char byte;
@@ -44,6 +45,7 @@ static int receive(int agent_fd, int *ret_fds)
 				  .msg_control = control.space,
 				  .msg_controllen = sizeof control.space };
 	const struct cmsghdr *c;
+	int count;
 	ssize_t n;
 
 	do {
@@ -52,25 +54,27 @@ static int receive(int agent_fd, int *ret_fds)
 	if (n <= 0)
 		return 0;
 	c = CMSG_FIRSTHDR(&message);
-	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
-	    c->cmsg_len != CMSG_LEN(sizeof(int) * FD_COUNT))
+	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+		return -1;
+	count = (int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+	if (count < FD_MIN || count > FD_MAX)
 		return -1; /* whatever came is closed when this process ends */
-	memcpy(ret_fds, CMSG_DATA(c), sizeof(int) * FD_COUNT);
-	return 1;
+	memcpy(ret_fds, CMSG_DATA(c), sizeof(int) * (size_t)count);
+	return count;
 }
 
 /* In the shim: each at its place. 0, or -1 with errno. */
-static int place(const int *fds)
+static int place(const int *fds, int count)
 {
-	int high[FD_COUNT];
+	int high[FD_MAX];
 
-	for (int i = 0; i < FD_COUNT; i++) {
+	for (int i = 0; i < count; i++) {
 		/* Out of the way first: the numbers may overlap. */
 		high[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, FD_SAFE);
 		if (high[i] < 0)
 			return -1;
 	}
-	for (int i = 0; i < FD_COUNT; i++) {
+	for (int i = 0; i < count; i++) {
 		if (dup3(high[i], SHIM_FD_SPEC + i, O_CLOEXEC) < 0)
 			return -1;
 	}
@@ -97,7 +101,7 @@ int zygote_main(int (*run_shim)(void), char *option)
 	protect_process();
 	warm_up();
 	for (;;) {
-		int fds[FD_COUNT], answer;
+		int fds[FD_MAX], answer;
 		int got = receive(agent_fd, fds);
 
 		if (got <= 0)
@@ -105,11 +109,11 @@ int zygote_main(int (*run_shim)(void), char *option)
 		answer = (int)fork_for_agent();
 		if (answer == 0) {
 			memset(option, 0, strlen(option));
-			return place(fds) == 0 ? run_shim() : 1;
+			return place(fds, got) == 0 ? run_shim() : 1;
 		}
 		if (answer < 0)
 			answer = -errno;
-		for (int i = 0; i < FD_COUNT; i++)
+		for (int i = 0; i < got; i++)
 			(void)close(fds[i]); /* the shim has its own */
 		/* An agent that is gone is noticed above. */
 		(void)!send(agent_fd, &answer, sizeof answer, MSG_NOSIGNAL);

@@ -7,7 +7,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from mh.programs import wait_for  # noqa: E402
 from mh.tap import check, equal, run, story  # noqa: E402
-from mh.worker import failed_as, finished, zip_of  # noqa: E402
+from mh.worker import failed_as, finished, kill_shims, zip_of  # noqa: E402
 from mh.worlds import StubWorld  # noqa: E402
 
 
@@ -128,6 +128,42 @@ def an_abandoned_job_leaves_the_queue_and_whoever_was_behind_it_comes():
         w.marks.go()
         finished(order[2], "success")
         equal(w.marks.lines(), [f"begin {order[0].id}", f"begin {order[2].id}", f"end {order[2].id}"], "what ran")
+
+
+@story
+def two_agents_of_a_host_that_name_one_directory_of_locks_take_turns_too():
+    # The lock is the shim's: it outlives the agent that took it, and nobody needs to give it back.
+    with StubWorld(max_jobs=2) as w:
+        locks = w.place.path("locks")
+        os.mkdir(locks)
+        w.keys["lock_dir"] = locks
+        one = w.job("Deploy")
+        first = w.start(entry(w, "Deploy"))
+        w.marks.wait()
+        conf = w.place.agent_conf(w.endpoint, [entry(w, "Migrate", grace="100ms")], name="other", **w.keys)
+        other = w.place.agent(conf, name="other")
+        two = w.job("Migrate")
+        wait_for(lambda: "job.queued" in other.text(), what="the other agent's job to wait")
+        first.kill()
+        other.kill()
+        other = w.place.agent(conf, name="other2")
+        wait_for(lambda: "job.queued" in other.text(), what="it to wait again")
+        equal(w.marks.lines(), [f"begin {one.id}"], "what has begun")
+        w.marks.go()
+        w.marks.wait(3)
+        w.start(name="first2")
+        w.marks.go()
+        finished(one, "success")
+        finished(two, "success")
+        equal(w.marks.lines(), [f"{word} {j.id}" for j in (one, two) for word in ("begin", "end")], "what ran")
+        third = w.job("Deploy")
+        w.marks.wait(5)
+        equal(kill_shims(w.agent), 1, "the shim that had the lock")
+        fourth = w.job("Migrate")
+        w.marks.wait(6)
+        w.marks.go()
+        finished(fourth, "success")
+        failed_as(third, "SystemUnavailable")
 
 
 run()
