@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SCRIPT_NAME "millhand-wanted"
+#define SCRIPT_NAME ".millhand-wanted"
 #define ASK_NAME    ".wanted"
 
 /* Both pipes are opened for reading and writing: neither end then waits for the

@@ -42,7 +42,7 @@ def the_environment_says_what_the_job_is():
             "MILLHAND_INPUT_SOURCE_1": f"{job.work}/in/Source-1", "MILLHAND_INPUT_SECOND": f"{job.work}/in/Second",
             "MILLHAND_OUTPUT_DIST": f"{job.work}/out/Dist", "MILLHAND_OUTPUT_DOCS_2": f"{job.work}/out/Docs_2",
             "MILLHAND_CONTINUATION_TOKEN": hidden, "MILLHAND_RESULT": f"{job.work}/tmp/result.json",
-            "MILLHAND_WANTED": f"{job.work}/tmp/millhand-wanted",
+            "MILLHAND_WANTED": f"{job.work}/tmp/.millhand-wanted",
             "MILLHAND_CONFIG_KEY_WITH_SPACES": "some value", "MILLHAND_CONFIG_SIZE": "3",
             "MILLHAND_ACCOUNT_ID": "123456789012",
             "MILLHAND_PIPELINE_ARN": "arn:aws:codepipeline:us-east-1:123456789012:release",
