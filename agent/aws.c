@@ -232,6 +232,9 @@ struct aws_call *aws_send(struct aws *aws, const struct aws_request *r, aws_done
 		.answer_offset = r->answer_offset,
 		.max_file = r->max_file,
 		.max_body = r->max_body,
+		.cut_above = r->cut_above,
+		.cut_at = r->cut_at,
+		.stall_bytes = r->stall_bytes,
 		.timeout_ms = r->timeout_ms,
 		.stall_ms = r->stall_ms,
 	};

@@ -53,6 +53,7 @@ struct aws_request {
 	int answer_fd; /* -1: into memory */
 	int64_t answer_offset, max_file;
 	size_t max_body; /* 0 = 10 MiB */
+	int64_t cut_above, cut_at, stall_bytes; /* as in struct http_request */
 	int64_t timeout_ms, stall_ms;
 	bool held; /* the server answers when it pleases: tells nothing about clocks */
 };

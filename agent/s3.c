@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/checksum.h"
 #include "agent/metrics.h"
 #include "lib/base/clock.h"
 #include "lib/base/fault.h"
@@ -179,15 +180,29 @@ void s3_judge_refusal(const struct s3_call *call, const struct http_answer *http
 				  "the bucket is somewhere else (another region?)");
 }
 
-/* A whole answer, or the rest of one that was asked for: "bytes 100-299/300". */
-static bool is_wanted_part(const struct http_answer *http, int64_t offset)
+/* "bytes 100-299/300": the size after the slash, or -1. */
+static int64_t whole_size(const char *range)
+{
+	const char *slash = range ? strchr(range, '/') : NULL;
+	struct mh_err ignored;
+	int64_t size;
+
+	if (!slash || str_to_i64(slash + 1, 0, INT64_MAX, "size", &size, &ignored) != 0)
+		return -1;
+	return size;
+}
+
+/* A whole answer, or the rest or the range that was asked for. */
+static bool is_wanted_part(const struct s3_call *call, const struct http_answer *http)
 {
 	const char *range = http_answer_header(http, "content-range");
-	CLEAN(free) char *want = mh_format("bytes %lld-", (long long)offset);
+	CLEAN(free) char *want = mh_format("bytes %lld-", (long long)call->offset);
 
-	if (offset == 0)
+	if (call->offset == 0 && call->length == 0)
 		return http->status == 200;
-	return http->status == 206 && range && str_starts_with(range, want);
+	if (http->status != 206 || !range || !str_starts_with(range, want))
+		return false;
+	return call->length == 0 || whole_size(range) == call->whole;
 }
 
 /* A broken answer may be whole next time; one over the limit, or a disk that is
@@ -204,7 +219,8 @@ static void judge_transport(const struct s3_call *call, const struct http_answer
 				 (long long)call->max_bytes);
 	} else if (http->err.cls == MH_E_FULL) {
 		a->result = S3_BAD;
-	} else if (http->err.cls == MH_E_PROTO && call->offset > 0) {
+	} else if (http->err.cls == MH_E_PROTO &&
+		   (call->offset > 0 || call->length > 0)) {
 		a->result = S3_CHANGED; /* not the part asked for: begin anew */
 	} else {
 		a->result = S3_AGAIN;
@@ -231,11 +247,36 @@ static void take_facts(const struct http_answer *http, struct s3_answer *a)
 		(void)!str_to_i64(length, 0, INT64_MAX, "length", &a->size, &ignored);
 }
 
+/* Of an answer whose bytes went into the file. */
+static void take_object(const struct s3_call *call, const struct http_answer *http,
+			struct s3_answer *a)
+{
+	if (http->status != 200 && http->status != 206 && http->file_bytes == 0)
+		return;
+	if (call->offset > 0 || call->length > 0) {
+		a->size = whole_size(http_answer_header(http, "content-range"));
+		return;
+	}
+	take_facts(http, a);
+	for (size_t i = 0; checksum_names[i] && !a->checksum_name; i++) {
+		CLEAN(free)
+		char *name = mh_format("x-amz-checksum-%s", checksum_names[i]);
+
+		take_header(http, name, a->checksum, sizeof(a->checksum));
+		/* "...-3": made of the checksums of three parts. */
+		if (*a->checksum && !strchr(a->checksum, '-'))
+			a->checksum_name = checksum_names[i];
+	}
+}
+
 static void judge(const struct s3_call *call, const struct http_answer *http,
 		  struct s3_answer *a)
 {
 	take_header(http, "etag", a->etag, sizeof(a->etag));
 	a->bytes = http->file_bytes;
+	a->cut = http->cut;
+	if (call->kind == S3_GET)
+		take_object(call, http, a);
 	if (http->status == 0) {
 		judge_transport(call, http, a);
 	} else if (http->status != 200 && (call->kind != S3_GET || http->status != 206)) {
@@ -250,10 +291,13 @@ static void judge(const struct s3_call *call, const struct http_answer *http,
 				 http->status);
 	} else if (call->kind == S3_HEAD) {
 		take_facts(http, a);
-	} else if (call->kind == S3_GET && !is_wanted_part(http, call->offset)) {
+	} else if (call->kind == S3_GET && !is_wanted_part(call, http)) {
 		a->result = S3_CHANGED;
 		(void)mh_err_set(&a->err, MH_E_PROTO,
 				 "HTTP %ld is not the part asked for", http->status);
+	} else if (call->length > 0 && a->bytes != call->length) {
+		a->result = S3_AGAIN;
+		(void)mh_err_set(&a->err, MH_E_NET, "the answer broke off");
 	}
 }
 
@@ -344,6 +388,8 @@ static struct s3_call *send_call(struct s3 *s3, enum s3_kind kind,
 	r->path = at.path;
 	if (r->stall_ms == 0)
 		r->stall_ms = s3->settings->stall_timeout_ms;
+	if (r->answer_fd > 0 || r->body_fd > 0) /* artifacts: a trickle is no progress */
+		r->stall_bytes = s3->settings->min_speed_bytes * r->stall_ms / 1000;
 	if (kind == S3_GET)
 		FAULT_POINT("fetch.send");
 	else
@@ -373,12 +419,22 @@ struct s3_call *s3_send_abort(struct s3 *s3, const struct artifact *artifact,
 	return send_call(s3, S3_ABORT, artifact, r, on_answer);
 }
 
+static char *range_header(const struct s3_get *get)
+{
+	if (get->length == 0)
+		return mh_format("Range: bytes=%lld-", (long long)get->offset);
+	return mh_format("Range: bytes=%lld-%lld", (long long)get->offset,
+			 (long long)(get->offset + get->length - 1));
+}
+
 struct s3_call *s3_get(struct s3 *s3, const struct s3_get *get, s3_done_fn done,
 		       void *ctx)
 {
-	CLEAN(free) char *range = mh_format("Range: bytes=%lld-", (long long)get->offset);
+	bool whole = get->offset == 0 && get->length == 0;
+	CLEAN(free) char *range = range_header(get);
 	CLEAN(free) char *match = mh_format("If-Match: %s", get->etag ? get->etag : "");
-	const char *const headers[] = { get->offset ? range : NULL, match, NULL };
+	const char *const headers[] = { whole ? "x-amz-checksum-mode: ENABLED" : range,
+					whole ? NULL : match, NULL };
 	struct aws_request r = {
 		.method = "GET",
 		.creds = get->creds,
@@ -387,7 +443,9 @@ struct s3_call *s3_get(struct s3 *s3, const struct s3_get *get, s3_done_fn done,
 		.payload_hash = sigv4_empty_hash,
 		.answer_fd = get->fd,
 		.answer_offset = get->offset,
-		.max_file = get->max_bytes - get->offset,
+		.max_file = get->length ? get->length : get->max_bytes - get->offset,
+		.cut_above = get->cut_above,
+		.cut_at = get->cut_at,
 		.timeout_ms = get->timeout_ms,
 	};
 	struct s3_call *call;
@@ -396,6 +454,8 @@ struct s3_call *s3_get(struct s3 *s3, const struct s3_get *get, s3_done_fn done,
 	call = s3_send(s3, S3_GET, get->artifact, &r, done, ctx);
 	call->offset = get->offset;
 	call->max_bytes = get->max_bytes;
+	call->length = get->length;
+	call->whole = get->size;
 	return call;
 }
 

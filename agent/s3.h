@@ -51,7 +51,10 @@ struct s3_answer {
 	bool timed_out;
 	char sha256[S3_CHECKSUM_SIZE]; /* COMPLETE, HEAD: as the store says it, or "" */
 	char upload_id[S3_UPLOAD_ID_SIZE]; /* CREATE: printable, without blanks */
-	int64_t size; /* HEAD: of the object, or -1 */
+	int64_t size; /* GET, HEAD: of the whole object, or -1 */
+	bool cut; /* GET: only the first cut_at bytes were taken */
+	const char *checksum_name; /* GET: one of checksum_names, or NULL: none is told */
+	char checksum[S3_CHECKSUM_SIZE]; /* of the whole object, base64 */
 };
 
 struct s3;
@@ -68,7 +71,11 @@ struct s3_get {
 	int fd; /* borrowed until done */
 	int64_t offset; /* > 0: the rest of an object of which so much is here */
 	const char *etag; /* required with offset */
+	int64_t length; /* > 0: no more than that, and no less; 0: to the end */
+	int64_t size; /* required with length: of the whole object */
 	int64_t max_bytes; /* of the whole object, more than offset */
+	int64_t cut_above,
+		cut_at; /* an object larger than that: only so many; 0: never */
 	int64_t timeout_ms; /* for all of it; 0 = none */
 };
 struct s3_call *s3_get(struct s3 *s3, const struct s3_get *get, s3_done_fn done,

@@ -87,6 +87,7 @@ struct settings {
 	int64_t keep_failed, keep_jobs_ms, min_free_bytes;
 
 	int64_t log_max_bytes, input_max_bytes;
+	int64_t download_parts_above_bytes, min_speed_bytes; /* a second */
 	int64_t upload_parts_above_bytes, part_size_bytes, transfer_parallel;
 	int64_t unpack_max_bytes, unpack_max_entries, unpack_max_ratio;
 	char *metrics_listen; /* absent: nowhere */

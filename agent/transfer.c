@@ -305,6 +305,7 @@ void transfer_free(struct transfer *t)
 		return;
 	give_up(t);
 	for (size_t i = 0; i < t->count; i++) {
+		fetch_item_done(&t->items[i]);
 		store_item_done(&t->items[i]);
 		free(t->items[i].name);
 	}

@@ -1,4 +1,12 @@
-/* Inputs: what is left to get of one, and where it is put. */
+/*
+ * Inputs: what is left to get of one, and where it is put.
+ *
+ * Each begins as one stream. When its answer announces a large object, the stream is cut
+ * after the first part and the rest comes in ranges, a few at once, each of the same
+ * ETag and retried alone from where it stopped. A store that has no ranges is asked for
+ * one stream the next time. When all is there it is held against the checksum that the
+ * first answer told, if any.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,6 +16,100 @@
 #include "agent/transfer_impl.h"
 #include "lib/base/fault.h"
 #include "lib/base/macros.h"
+
+#define ANEW_MAX 5 /* objects whose bytes are not their checksum's */
+
+struct piece {
+	int64_t got;
+	bool busy;
+	unsigned failed_run;
+};
+
+struct pieces {
+	int64_t size, piece_bytes;
+	size_t count, whole;
+	size_t next; /* none before it is left to get */
+	unsigned next_run; /* of `next` */
+	struct piece items[];
+};
+
+/* --- parts ---------------------------------------------------------------------------
+ */
+
+static int64_t piece_size(const struct pieces *p, size_t i)
+{
+	int64_t left = p->size - (int64_t)i * p->piece_bytes;
+
+	return left < p->piece_bytes ? left : p->piece_bytes;
+}
+
+static void note_got(struct pieces *p, size_t i, int64_t bytes)
+{
+	p->items[i].got += bytes;
+	if (bytes > 0 && p->items[i].got == piece_size(p, i))
+		p->whole++;
+}
+
+void fetch_item_done(struct item *item)
+{
+	free(item->pieces);
+	item->pieces = NULL;
+}
+
+static void begin_anew(struct item *item)
+{
+	transfer_cancel_item(item);
+	fetch_item_done(item);
+	item->received = 0;
+	item->etag[0] = '\0';
+	item->checksum_name = NULL;
+	item->complete = false;
+}
+
+/* The disk's room is taken at once: better to fail now than with half of it there. */
+static int reserve(struct item *item, int64_t size, struct mh_err *err)
+{
+	if (fallocate(item->fd, 0, 0, size) == 0 || errno == EOPNOTSUPP)
+		return 0;
+	return mh_err_sys(err, "make room for %lld bytes", (long long)size);
+}
+
+static int64_t part_bytes(const struct item *item, int64_t size)
+{
+	return transfer_part_bytes(size,
+				   s3_settings(item->transfer->s3)->part_size_bytes);
+}
+
+/* The first stream told its size, and its first bytes are there. */
+static void split(struct item *item, const struct s3_answer *a)
+{
+	int64_t bytes = part_bytes(item, a->size);
+	size_t count = (size_t)((a->size + bytes - 1) / bytes);
+	struct mh_err err = MH_ERR_INIT;
+	struct pieces *p;
+
+	if (reserve(item, a->size, &err) != 0) {
+		transfer_worse(item->transfer, item, TRANSFER_FAILED, FAIL_SYSTEM,
+			       err.text);
+		return;
+	}
+	p = mh_alloc(sizeof(*p) + count * sizeof(p->items[0]));
+	p->size = a->size;
+	p->piece_bytes = bytes;
+	p->count = count;
+	item->pieces = p;
+	memcpy(item->etag, a->etag, sizeof(item->etag));
+	for (int64_t left = a->bytes, i = 0; left > 0; i++) {
+		int64_t n = piece_size(p, (size_t)i);
+
+		n = left < n ? left : n;
+		note_got(p, (size_t)i, n);
+		left -= n;
+	}
+}
+
+/* --- the end -------------------------------------------------------------------------
+ */
 
 static int keep_input(struct item *item, struct mh_err *err)
 {
@@ -20,40 +122,155 @@ static int keep_input(struct item *item, struct mh_err *err)
 	return 0;
 }
 
-static void begin_anew(struct item *item)
+static void keep(struct item *item)
 {
-	item->received = 0;
-	item->etag[0] = '\0';
+	struct mh_err err = MH_ERR_INIT;
+
+	item->done = keep_input(item, &err) == 0;
+	if (!item->done)
+		transfer_worse(item->transfer, item, TRANSFER_FAILED, FAIL_SYSTEM,
+			       err.text);
+}
+
+static void spoilt(struct item *item)
+{
+	struct s3_answer a = { .result = S3_AGAIN };
+
+	(void)mh_err_set(&a.err, MH_E_PROTO, "its bytes are not those of its %s",
+			 item->checksum_name);
+	item->failed_run = item->transfer->run;
+	item->complete = false;
+	begin_anew(item);
+	if (++item->anew > ANEW_MAX)
+		transfer_worse(item->transfer, item, TRANSFER_FAILED, FAIL_SYSTEM,
+			       a.err.text);
+	else
+		transfer_take_failure(item, &a);
+}
+
+static void feed(void *ctx, const void *data, size_t len)
+{
+	struct item *item = ctx;
+
+	checksum_update(&item->sum, data, len);
+}
+
+static void checked(void *ctx, const struct mh_err *err)
+{
+	struct item *item = ctx;
+	CLEAN(free) char *sum = checksum_end(&item->sum);
+
+	item->scan = NULL; /* it is gone */
+	if (err)
+		transfer_worse(item->transfer, item, TRANSFER_FAILED, FAIL_SYSTEM,
+			       err->text);
+	else if (strcmp(sum, item->checksum) != 0)
+		spoilt(item);
+	else
+		keep(item);
+	transfer_scanned(item);
+}
+
+/* All is there: item->received bytes, or all pieces. */
+static bool check(struct item *item)
+{
+	int64_t size = item->pieces ? item->pieces->size : item->received;
+
+	if (item->scan || !checksum_begin(&item->sum, item->checksum_name))
+		return false;
+	item->transfer->running++;
+	item->scan = scan_start(s3_loop(item->transfer->s3),
+				&(struct scan_job){ .fd = item->fd,
+						    .len = size,
+						    .feed = feed,
+						    .done = checked,
+						    .ctx = item });
+	return true;
+}
+
+static void note_complete(struct item *item)
+{
+	if (item->checksum_name)
+		item->complete = true;
+	else
+		keep(item);
+}
+
+/* --- answers -------------------------------------------------------------------------
+ */
+
+static void take_checksum(struct item *item, const struct s3_answer *a)
+{
+	if (!a->checksum_name)
+		return;
+	item->checksum_name = a->checksum_name;
+	memcpy(item->checksum, a->checksum, sizeof(item->checksum));
+}
+
+/* Something of one stream came: what is known to belong to one version may be
+ * continued. */
+static void take_stream(struct item *item, const struct s3_answer *a)
+{
+	struct transfer *t = item->transfer;
+	bool large = !item->unsplit && item->received == 0 && *a->etag &&
+		     a->size > s3_settings(t->s3)->download_parts_above_bytes &&
+		     a->size <= t->max_bytes;
+
+	if (item->received == 0)
+		take_checksum(item, a);
+	if (large && a->bytes <= part_bytes(item, a->size)) {
+		split(item, a);
+	} else if (*item->etag && item->received + a->bytes < t->max_bytes) {
+		item->received += a->bytes;
+	} else if (*a->etag) {
+		memcpy(item->etag, a->etag, sizeof(item->etag));
+		item->received = a->bytes;
+	}
+	if (item->received >= t->max_bytes)
+		begin_anew(item); /* there is no rest to ask for */
+}
+
+static void take_piece(struct item *item, size_t i, const struct s3_answer *a)
+{
+	struct pieces *p = item->pieces;
+
+	p->items[i].busy = false;
+	note_got(p, i, a->bytes);
+	if (a->result != S3_OK) {
+		p->items[i].failed_run = item->transfer->run;
+		transfer_take_failure(item, a);
+	} else if (p->whole == p->count) {
+		note_complete(item);
+	}
 }
 
 void fetch_take(struct item *item, size_t part, const struct s3_answer *a)
 {
-	struct transfer *t = item->transfer;
-	struct mh_err err = MH_ERR_INIT;
-
-	(void)part;
-	if (a->result == S3_OK) {
-		item->done = keep_input(item, &err) == 0;
-		if (!item->done)
-			transfer_worse(t, item, TRANSFER_FAILED, FAIL_SYSTEM, err.text);
-		return;
-	}
-	item->failed_run = t->run;
 	if (a->result == S3_CHANGED) {
+		/* An answer that is no range: ask for none the next time. */
+		item->unsplit = item->unsplit || a->err.cls == MH_E_PROTO;
+		item->failed_run = item->transfer->run;
 		begin_anew(item);
-	} else if (a->result == S3_AGAIN) {
-		/* Only what is known to belong to one version may be continued. */
-		if (*item->etag && item->received + a->bytes < t->max_bytes)
-			item->received += a->bytes;
-		else if (*a->etag) {
-			memcpy(item->etag, a->etag, sizeof(item->etag));
-			item->received = a->bytes;
-		}
-		if (item->received >= t->max_bytes)
-			begin_anew(item); /* there is no rest to ask for */
+		transfer_take_failure(item, a);
+	} else if (item->pieces) {
+		take_piece(item, part, a);
+	} else if (a->result == S3_OK && !a->cut) {
+		if (item->received == 0)
+			take_checksum(item, a);
+		item->received += a->bytes;
+		note_complete(item);
+	} else {
+		if (a->result == S3_OK || a->result == S3_AGAIN)
+			take_stream(item, a);
+		if (a->result == S3_OK)
+			return;
+		item->failed_run = item->transfer->run;
+		transfer_take_failure(item, a);
 	}
-	transfer_take_failure(item, a);
 }
+
+/* --- requests ------------------------------------------------------------------------
+ */
 
 static int open_input(struct item *item, struct mh_err *err)
 {
@@ -63,9 +280,59 @@ static int open_input(struct item *item, struct mh_err *err)
 			  0600);
 	if (item->fd < 0)
 		return mh_err_sys(err, "open %s", item->part);
-	if (ftruncate(item->fd, item->received) != 0)
+	if (!item->pieces && ftruncate(item->fd, item->received) != 0)
 		return mh_err_sys(err, "truncate %s", item->part);
 	return 0;
+}
+
+static bool find_piece(struct item *item, size_t *ret)
+{
+	struct pieces *p = item->pieces;
+	unsigned run = item->transfer->run;
+
+	if (p->next_run != run)
+		p->next = 0; /* what failed in the last one */
+	p->next_run = run;
+	for (; p->next < p->count; p->next++) {
+		const struct piece *piece = &p->items[p->next];
+
+		if (!piece->busy && piece->failed_run != run &&
+		    piece->got < piece_size(p, p->next)) {
+			*ret = p->next;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void get_stream(struct item *item, struct s3_get *get)
+{
+	const struct settings *settings = s3_settings(item->transfer->s3);
+	struct work *work = transfer_work(item, 0);
+
+	get->offset = item->received;
+	if (item->received == 0 && !item->unsplit) {
+		get->cut_above = settings->download_parts_above_bytes;
+		get->cut_at = settings->part_size_bytes;
+	}
+	work->call = s3_get(item->transfer->s3, get, transfer_answered, work);
+}
+
+static bool get_piece(struct item *item, struct s3_get *get)
+{
+	struct pieces *p = item->pieces;
+	struct work *work;
+	size_t i;
+
+	if (!find_piece(item, &i))
+		return false;
+	work = transfer_work(item, i);
+	p->items[i].busy = true;
+	get->offset = (int64_t)i * p->piece_bytes + p->items[i].got;
+	get->length = piece_size(p, i) - p->items[i].got;
+	get->size = p->size;
+	work->call = s3_get(item->transfer->s3, get, transfer_answered, work);
+	return true;
 }
 
 bool fetch_begin(struct item *item)
@@ -73,9 +340,9 @@ bool fetch_begin(struct item *item)
 	struct transfer *t = item->transfer;
 	const struct artifact *artifact;
 	struct mh_err err = MH_ERR_INIT;
-	struct work *work;
+	struct s3_get get;
 
-	if (item->busy > 0)
+	if (item->busy > 0 && !item->pieces)
 		return false;
 	artifact = transfer_artifact(item);
 	if (!artifact)
@@ -84,15 +351,16 @@ bool fetch_begin(struct item *item)
 		transfer_worse(t, item, TRANSFER_FAILED, FAIL_SYSTEM, err.text);
 		return false;
 	}
-	work = transfer_work(item, 0);
-	work->call = s3_get(t->s3,
-			    &(struct s3_get){ .artifact = artifact,
-					      .creds = &t->data->creds,
-					      .fd = item->fd,
-					      .offset = item->received,
-					      .etag = item->etag,
-					      .max_bytes = t->max_bytes,
-					      .timeout_ms = transfer_left_ms(t) },
-			    transfer_answered, work);
+	if (item->complete)
+		return check(item);
+	get = (struct s3_get){ .artifact = artifact,
+			       .creds = &t->data->creds,
+			       .fd = item->fd,
+			       .etag = item->etag,
+			       .max_bytes = t->max_bytes,
+			       .timeout_ms = transfer_left_ms(t) };
+	if (item->pieces)
+		return get_piece(item, &get);
+	get_stream(item, &get);
 	return true;
 }

@@ -12,10 +12,12 @@
 
 #include <sys/queue.h>
 
+#include "agent/checksum.h"
 #include "agent/scan.h"
 #include "agent/transfer.h"
 
 struct upload; /* transfer_store.c */
+struct pieces; /* transfer_fetch.c */
 
 struct item {
 	struct transfer *transfer;
@@ -27,13 +29,19 @@ struct item {
 	unsigned busy; /* requests under way */
 	struct scan *scan; /* or NULL */
 	/* fetch */
-	int64_t received; /* bytes of `etag` that are in the part */
+	int64_t received; /* in one stream: bytes of `etag` that are there */
 	char etag[S3_ETAG_SIZE];
+	struct pieces *pieces; /* once it comes in parts */
+	bool unsplit; /* the store has no ranges, as it seems */
+	const char *checksum_name; /* or NULL: none is known */
+	char checksum[S3_CHECKSUM_SIZE];
+	struct checksum sum; /* of the file, while it is read */
+	bool complete; /* all is there; the checksum is to be seen */
 	/* store */
 	int64_t size;
 	char sha256[65];
 	struct upload *upload; /* once it goes in parts */
-	int anew; /* how often it was begun again in parts */
+	int anew; /* how often it was begun again */
 };
 
 /* One request under way. */
@@ -92,10 +100,11 @@ bool store_begin(struct item *item);
 void fetch_take(struct item *item, size_t part, const struct s3_answer *a);
 void store_take(struct item *item, size_t part, const struct s3_answer *a);
 /* The size of the parts: as wanted, or so large that there are at most 10 000. */
-int64_t store_part_bytes(int64_t size, int64_t wanted);
+int64_t transfer_part_bytes(int64_t size, int64_t wanted);
 /* Gives the upload in parts up in the store, if there is one. */
 void store_abandon(struct item *item, const struct jobdata *data);
 void store_item_done(struct item *item);
+void fetch_item_done(struct item *item);
 
 /* transfer_journal.c: what is known of an upload in parts, for the next agent. */
 struct journal_head {

@@ -49,7 +49,7 @@ struct upload {
 
 /* --- an upload --------------------------------------------------------------------- */
 
-int64_t store_part_bytes(int64_t size, int64_t wanted)
+int64_t transfer_part_bytes(int64_t size, int64_t wanted)
 {
 	int64_t least = (size + PARTS_MAX - 1) / PARTS_MAX;
 
@@ -394,7 +394,7 @@ static void take_created(struct item *item, const struct s3_answer *a)
 {
 	struct upload *u = item->upload;
 
-	u->head.part_bytes = store_part_bytes(
+	u->head.part_bytes = transfer_part_bytes(
 		item->size, s3_settings(item->transfer->s3)->part_size_bytes);
 	memcpy(u->head.upload_id, a->upload_id, sizeof(u->head.upload_id));
 	u->journal_fd = journal_begin(item->transfer->dir_fd, item->journal, &u->head);

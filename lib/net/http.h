@@ -60,8 +60,12 @@ struct http_request {
 	int64_t answer_offset;
 	size_t max_body; /* of an answer in memory; 0 = 10 MiB */
 	int64_t max_file; /* of an answer in a file; 0 = no limit */
+	int64_t cut_above, cut_at; /* when the answer announces more than cut_above bytes
+				      for the file, only the first cut_at are taken, and
+				      the connection is closed; 0 = never */
 	int64_t timeout_ms; /* whole exchange; 0 = none */
 	int64_t stall_ms; /* no byte moved for so long; 0 = 60 s */
+	int64_t stall_bytes; /* fewer than so many count as none; 0 = 1 */
 	bool plain_ok; /* http:// here even without insecure_plain_ok: metadata services
 			*/
 };
@@ -72,6 +76,7 @@ struct http_request {
 struct http_answer {
 	long status; /* 0 when no whole answer arrived: then err says why */
 	bool sent; /* whether the request may have reached the server */
+	bool cut; /* by cut_above: status is the answer's */
 	bool too_large; /* status 0: it was, or announced to be, over a limit */
 	struct buf body; /* memory answers; may be taken with buf_steal() */
 	int64_t file_bytes; /* file answers: bytes written, also when status is 0 */

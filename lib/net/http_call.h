@@ -57,9 +57,10 @@ struct http_call {
 
 	int answer_fd;
 	int64_t answer_offset, max_file;
+	int64_t cut_above, cut_at; /* cut_at: 0 unless it is to be cut */
 	bool headers_done, to_file;
 
-	int64_t stall_ms, moved_mono_ms; /* when a byte last moved */
+	int64_t stall_ms, stall_bytes, moved_mono_ms; /* when a byte last moved */
 	curl_off_t moved_bytes;
 	int64_t start_wall_ms;
 	char curl_text[CURL_ERROR_SIZE];

@@ -390,6 +390,8 @@ static int end_headers(struct http_call *call)
 				&length); /* cannot fail */
 	if (call->to_file && call->max_file > 0 && length > call->max_file)
 		return refuse_size(call);
+	if (!call->to_file || length <= call->cut_above)
+		call->cut_at = 0;
 	return 0;
 }
 
@@ -418,6 +420,10 @@ static int write_file(struct http_call *call, const char *data, size_t len)
 {
 	if (call->max_file > 0 && (int64_t)len > call->max_file - call->answer.file_bytes)
 		return refuse_size(call);
+	if (call->cut_at > 0 && (int64_t)len >= call->cut_at - call->answer.file_bytes) {
+		len = (size_t)(call->cut_at - call->answer.file_bytes);
+		call->answer.cut = true;
+	}
 	while (len > 0) {
 		ssize_t n = pwrite(call->answer_fd, data, len,
 				   call->answer_offset + call->answer.file_bytes);
@@ -431,7 +437,7 @@ static int write_file(struct http_call *call, const char *data, size_t len)
 		data += n;
 		len -= (size_t)n;
 	}
-	return 0;
+	return call->answer.cut ? -1 : 0; /* there is no other way to make curl stop */
 }
 
 static size_t on_body(char *data, size_t size, size_t count, void *ctx)
@@ -456,7 +462,7 @@ static int on_progress(void *ctx, curl_off_t down_total, curl_off_t down,
 
 	(void)down_total;
 	(void)up_total;
-	if (down + up != call->moved_bytes) {
+	if (down + up - call->moved_bytes >= call->stall_bytes) {
 		call->moved_bytes = down + up;
 		call->moved_mono_ms = clock_mono_ms();
 	}
@@ -502,6 +508,8 @@ static void set_call(struct http_call *call, const struct http_request *request)
 	call->answer_fd = request->answer_fd;
 	call->answer_offset = request->answer_offset;
 	call->max_file = request->max_file;
+	call->cut_above = request->cut_above;
+	call->cut_at = request->cut_above > 0 ? request->cut_at : 0;
 	must(curl_easy_setopt(easy, CURLOPT_HEADERDATA, call));
 	must(curl_easy_setopt(easy, CURLOPT_WRITEDATA, call));
 	must(curl_easy_setopt(easy, CURLOPT_XFERINFODATA, call));
@@ -531,6 +539,7 @@ int http_wire_set_up(struct http_call *call, const struct http_request *request,
 		     struct mh_err *err)
 {
 	call->stall_ms = request->stall_ms ? request->stall_ms : HTTP_STALL_MS;
+	call->stall_bytes = request->stall_bytes ? request->stall_bytes : 1;
 	call->range_from = -1;
 	call->answer.server_date_ms = call->answer.age_s = -1;
 	call->answer.sent_ms = call->start_wall_ms;
@@ -581,7 +590,9 @@ void http_wire_finish(struct http_call *call, CURLcode code)
 	answer->sent_ms = sent_at(call);
 	if (answer->received_ms == 0)
 		answer->received_ms = clock_wall_ms();
-	if (code == CURLE_OK && call->headers_done) {
+	if (answer->err.cls != MH_OK)
+		answer->cut = false; /* the file could not be written */
+	if ((code == CURLE_OK && call->headers_done) || answer->cut) {
 		answer->status = status_of(call);
 		answer->err = (struct mh_err)MH_ERR_INIT;
 		return;

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Large artifacts: uploads in parts through a proxy that spoils requests and answers."""
+"""Large artifacts: moved in parts, through a proxy that cuts, stalls and spoils."""
 import hashlib
 import io
 import os
@@ -11,13 +11,13 @@ from urllib.parse import parse_qs, urlsplit
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from mh.programs import EMULATOR, Place, wait_for  # noqa: E402
-from mh.proxy import Proxy, body, cut, instead, reset, say, stall  # noqa: E402
+from mh.proxy import PLACES, Proxy, body, cut, drip, garble, instead, reset, say, stall  # noqa: E402
 from mh.stub import Stub  # noqa: E402
 from mh.tap import check, equal, run, skip, story  # noqa: E402
-from mh.worker import FAST, Marks, action, failed_as, finished  # noqa: E402
+from mh.worker import FAST, Marks, action, failed_as, finished, zip_of  # noqa: E402
 
 MIB = 1 << 20
-PARTS = {"upload_parts_above": "5M", "part_size": "5M", "stall_timeout": "1s"}
+PARTS = {"upload_parts_above": "5M", "download_parts_above": "5M", "part_size": "5M", "stall_timeout": "20s"}
 BUCKET = "bucket"
 
 
@@ -45,7 +45,7 @@ class Scene:
     """The API is the stub's, the store the emulator's behind a proxy."""
 
     def __init__(self, **keys):
-        self.place, self.keys, self.plans = Place(), dict(FAST, **PARTS, **keys), {}
+        self.place, self.keys, self.plans = Place(), {**FAST, **PARTS, **keys}, {}
         self.lock, self.choosers = threading.Lock(), []
 
     def __enter__(self):
@@ -87,6 +87,25 @@ class Scene:
         """A handler that makes an output of so many bytes that do not pack, and says their hash."""
         return (f'head -c {size} /dev/urandom > "$MILLHAND_OUTPUT_OUT/f" && '
                 f'sha256sum < "$MILLHAND_OUTPUT_OUT/f" >> {self.marks.path}')
+
+    def input(self, size, **put):
+        """A job whose one input is an archive with a file of so many bytes; the handler says their hash."""
+        data = os.urandom(size)
+        job = self.stub.job(inputs={"Src": b""})
+        self.archive = zip_of({"f": data})
+        self.s3.put_object(Bucket=BUCKET, Key=job.inputs["Src"], Body=self.archive, **put)
+        self.wanted = hashlib.sha256(data).hexdigest()
+        return job
+
+    def takes(self):
+        return f'sha256sum < "$MILLHAND_INPUT_SRC/f" >> {self.marks.path}'
+
+    def check_input(self, job, seconds=30):
+        finished(job, "success", seconds)
+        equal(self.marks.lines()[-1].split()[0], self.wanted, "what arrived")
+
+    def ranges(self):
+        return [(r.header(b"range") or b"").decode() for r in self.seen("GET")]
 
     def check_output(self, job, name="Out"):
         got = self.s3.get_object(Bucket=BUCKET, Key=job.outputs[name])
@@ -133,7 +152,7 @@ def the_pipelines_key_is_named_when_an_upload_in_parts_begins():
 
 @story
 def a_part_that_fails_is_sent_again_alone():
-    with Scene() as s:
+    with Scene(stall_timeout="2s") as s:
         faults = {1: [error("InternalError", "500 Internal Server Error"), error("SlowDown", "503 Slow Down")],
                   2: [cut("header name"), reset("between")], 3: [stall("status line")], 4: [instead(say(b""))]}
 
@@ -148,7 +167,8 @@ def a_part_that_fails_is_sent_again_alone():
         finished(job, "success")
         s.check_output(job)
         tries = Counter(parameters(r)["partNumber"] for r in s.seen("part"))
-        equal(tries, {"1": 3, "2": 3, "3": 2, "4": 2, "5": 1})
+        check(tries["1"] >= 3 and tries["2"] >= 3 and tries["3"] >= 2 and tries["4"] >= 2, str(tries))
+        check(sum(tries.values()) < 18, f"not all of them again: {tries}")
         equal((len(s.seen("create")), len(s.seen("complete"))), (1, 1))
 
 
@@ -250,7 +270,6 @@ def an_upload_that_the_next_agent_finds_goes_on():
             return None
 
         s.choosers.append(hold)
-        s.keys["stall_timeout"] = "60s"
         job = s.stub.job(outputs=["Out"])
         s.start(s.makes(17 * MIB))
         wait_for(held.is_set, what="the third part")
@@ -299,6 +318,138 @@ def an_output_that_changed_after_it_was_packed_is_not_stored():
         failed_as(job, "SystemUnavailable", "packed")
         wait_for(lambda: not s.uploads_left(), what="the upload to be aborted")
         equal(s.seen("complete"), [])
+
+
+# ---- downloads ----
+
+def begins_at(request):
+    """The first byte of the range that is asked for."""
+    asked = request.header(b"range")
+    return int(asked.decode().split("=")[1].split("-")[0]) if asked else 0
+
+
+@story
+def a_large_input_comes_in_ranges_of_one_version():
+    with Scene() as s:
+        job = s.input(17 * MIB)
+        s.start(s.takes())
+        s.check_input(job)
+        part, size = 5 * MIB, len(s.archive)
+        equal(sorted(s.ranges()), sorted(["", f"bytes={part}-{2 * part - 1}", f"bytes={2 * part}-{3 * part - 1}",
+                                          f"bytes={3 * part}-{size - 1}"]))
+        etags = {r.header(b"if-match") for r in s.seen("GET") if r.header(b"range")}
+        equal(len(etags), 1)
+
+
+@story
+def a_small_input_comes_in_one_stream():
+    with Scene() as s:
+        job = s.input(1 * MIB)
+        s.start(s.takes())
+        s.check_input(job)
+        equal(s.ranges(), [""])
+
+
+@story
+def a_range_that_breaks_off_goes_on_where_it_stopped():
+    with Scene(stall_timeout="1s") as s:
+        faults = {5 * MIB: [cut("body middle"), reset("body end")], 10 * MIB: [stall("body start"), cut("status line")],
+                  15 * MIB: [error("SlowDown", "503 Slow Down"), cut("body start")]}
+
+        def spoil(request):
+            if kind(request) != "GET":
+                return None
+            with s.lock:
+                part = begins_at(request) // (5 * MIB) * (5 * MIB)
+                return faults[part].pop(0) if faults.get(part) else None
+
+        s.choosers.append(spoil)
+        job = s.input(17 * MIB)
+        s.start(s.takes())
+        s.check_input(job)
+        check(not any(faults.values()), str(faults))
+        begins = [begins_at(r) for r in s.seen("GET")]
+        check(any(5 * MIB < b < 10 * MIB for b in begins), f"the rest of a range alone: {begins}")
+
+
+@story
+def the_first_answer_may_break_off_at_any_place():
+    with Scene(stall_timeout="1s") as s:
+        data = os.urandom(11 * MIB)
+        archive = zip_of({"f": data, "sums": f"{hashlib.sha256(data).hexdigest()}  f\n".encode()})
+        faults, jobs = {}, []
+        for where in PLACES + (400 + 4 * MIB, 400 + 6 * MIB):
+            for play in (cut, stall):
+                job = s.stub.job(inputs={"Src": b""})
+                s.s3.put_object(Bucket=BUCKET, Key=job.inputs["Src"], Body=archive)
+                faults[job.inputs["Src"]] = play(where)
+                jobs.append(job)
+        s.choosers.append(lambda r: faults.pop(urlsplit(r.target).path.removeprefix(f"/{BUCKET}/"), None))
+        s.start('cd "$MILLHAND_INPUT_SRC" && sha256sum -c sums')
+        for job in jobs:
+            finished(job, "success")
+        equal(faults, {})
+
+
+@story
+def an_object_that_is_replaced_meanwhile_is_never_mixed():
+    with Scene(transfer_parallel=1) as s:
+        job = s.input(17 * MIB)
+
+        def replace(request):
+            if kind(request) == "GET" and begins_at(request) == 10 * MIB and not hasattr(s, "other"):
+                s.other = os.urandom(16 * MIB)
+                s.s3.put_object(Bucket=BUCKET, Key=job.inputs["Src"], Body=zip_of({"f": s.other}))
+                s.wanted = hashlib.sha256(s.other).hexdigest()
+
+        s.choosers.append(replace)
+        s.start(s.takes())
+        s.check_input(job)
+        equal(s.ranges().count(""), 2, "begun anew")
+
+
+@story
+def a_store_without_ranges_gives_it_in_one_stream():
+    with Scene() as s:
+        def deaf(request):
+            request.head = b"\r\n".join(h for h in request.head.split(b"\r\n")
+                                        if not h.lower().startswith((b"range:", b"if-match:")))
+
+        s.choosers.append(deaf)
+        job = s.input(11 * MIB)
+        s.start(s.takes())
+        s.check_input(job)
+
+
+@story
+def bytes_that_are_spoilt_on_their_way_are_noticed_where_the_store_tells_a_checksum():
+    for algorithm in ("SHA256", "CRC32"):
+        for size in (1 * MIB, 11 * MIB):
+            with Scene() as s:
+                job = s.input(size, ChecksumAlgorithm=algorithm)
+                s.plans["GET"] = [garble(300000, b"#")]
+                s.start(s.takes())
+                s.check_input(job)
+                check("its bytes are not those of its" in s.agent.text(), s.agent.text())
+
+
+@story
+def a_trickle_is_a_stall():
+    with Scene(min_speed="100k", stall_timeout="1s") as s:
+        s.plans["GET"] = [drip("body start", b"P", 0.1)] * 2
+        job = s.input(6 * MIB, ChecksumAlgorithm="SHA256")
+        s.start(s.takes())
+        s.check_input(job)
+        check("nothing moved for 1000 ms" in s.agent.text(), s.agent.text())
+
+
+@story
+def an_input_over_the_limit_is_refused_before_it_is_fetched():
+    with Scene(input_max="6M") as s:
+        job = s.input(11 * MIB)
+        s.start(s.takes())
+        failed_as(job, "JobFailed", "larger than 6291456 bytes", "input_max")
+        equal(len(s.seen("GET")), 1)
 
 
 run()

@@ -32,10 +32,41 @@ static void an_upload_never_has_more_than_ten_thousand_parts(void **ctx)
 
 	(void)ctx;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		int64_t part = store_part_bytes(rows[i].size, rows[i].wanted);
+		int64_t part = transfer_part_bytes(rows[i].size, rows[i].wanted);
 
 		assert_int_equal(part, rows[i].part);
 		assert_true((rows[i].size + part - 1) / part <= 10000);
+	}
+}
+
+static void checksums_are_those_of_the_check_string(void **ctx)
+{
+	static const struct {
+		const char *name, *base64;
+	} rows[] = {
+		/* "123456789": cbf43926, e3069283, ae8b14860a799888, and its SHA-256. */
+		{ "crc32", "y/Q5Jg==" },
+		{ "crc32c", "4waSgw==" },
+		{ "crc64nvme", "rosUhgp5mIg=" },
+		{ "sha256", "FeKw08M4keuw8e9gnsQZQgwg4yDOlMZfvIwzEkSOsiU=" },
+	};
+	static const char text[] = "123456789";
+	struct checksum c;
+
+	(void)ctx;
+	assert_false(checksum_begin(&c, "md5"));
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		for (size_t cut = 0; cut <= 9; cut++) {
+			char *sum;
+
+			assert_true(checksum_begin(&c, rows[i].name));
+			checksum_update(&c, text, cut);
+			checksum_update(&c, text + cut, 9 - cut);
+			sum = checksum_end(&c);
+			if (strcmp(sum, rows[i].base64) != 0)
+				fail_msg("%s: %s", rows[i].name, sum);
+			free(sum);
+		}
 	}
 }
 
@@ -259,6 +290,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_upload_never_has_more_than_ten_thousand_parts),
+		cmocka_unit_test(checksums_are_those_of_the_check_string),
 		cmocka_unit_test(the_journal_of_an_upload_is_read_back),
 		cmocka_unit_test(
 			a_journal_that_is_damaged_or_of_another_output_counts_for_nothing),
