@@ -82,6 +82,16 @@ static void keep_handle(struct http_client *client, struct http_call *call)
 	client->idle[client->idle_count++] = STEAL_PTR(call->transfer.easy);
 }
 
+void http_header_list_free(struct http_header_list *list)
+{
+	if (!list)
+		return;
+	for (size_t i = 0; i < list->count; i++)
+		free(list->items[i].name);
+	free(list->items);
+	free(list);
+}
+
 static void call_free(struct http_call *call)
 {
 	curl_easy_cleanup(call->transfer.easy); /* NULL when it was kept */

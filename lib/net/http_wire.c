@@ -281,16 +281,6 @@ static int set_body(struct http_call *call, const struct http_request *request,
 
 /* ---- the answer ---- */
 
-void http_header_list_free(struct http_header_list *list)
-{
-	if (!list)
-		return;
-	for (size_t i = 0; i < list->count; i++)
-		free(list->items[i].name);
-	free(list->items);
-	free(list);
-}
-
 static long status_of(const struct http_call *call)
 {
 	long status = 0;
@@ -590,8 +580,7 @@ void http_wire_finish(struct http_call *call, CURLcode code)
 	answer->sent_ms = sent_at(call);
 	if (answer->received_ms == 0)
 		answer->received_ms = clock_wall_ms();
-	if (answer->err.cls != MH_OK)
-		answer->cut = false; /* the file could not be written */
+	answer->cut = answer->cut && answer->err.cls == MH_OK; /* what was cut is there */
 	if ((code == CURLE_OK && call->headers_done) || answer->cut) {
 		answer->status = status_of(call);
 		answer->err = (struct mh_err)MH_ERR_INIT;
