@@ -11,7 +11,6 @@
 #include "lib/base/macros.h"
 
 #define LEDGER_RETRY_CAP_MS 10000
-#define LEDGER_FAILURES_MAX 20
 #define PRUNE_EVERY_MS      (3600 * INT64_C(1000))
 #define KEEP_ROWS           100 /* closed jobs that stay, however old */
 
@@ -245,13 +244,33 @@ static int write_dirty(struct agent *a, bool sync, struct mh_err *err)
 	return 0;
 }
 
+/* What is kept back is for what is owed: an offer can wait. */
+static bool owes(const struct agent *a)
+{
+	for (const struct job *job = a->jobs; job; job = job->next) {
+		if (job->dirty && job->rec.owned)
+			return true;
+	}
+	return false;
+}
+
+static int write_with_reserve(struct agent *a, bool sync, struct mh_err *err)
+{
+	if (write_dirty(a, sync, err) == 0)
+		return 0;
+	if (err->cls != MH_E_FULL || !owes(a) || !agent_give_reserve(a))
+		return -1;
+	ledger_rollback(a->ledger);
+	return write_dirty(a, sync, err);
+}
+
 static void ledger_failed_now(struct agent *a, const struct mh_err *err)
 {
 	ledger_rollback(a->ledger);
 	METRIC_INC(METRIC_LEDGER_FAILURES, NULL);
 	/* A full disk may get room. After anything else nothing is known about what
 	 * the file holds: a new start reads it afresh, and jobs run on meanwhile. */
-	if (err->cls != MH_E_FULL || ++a->ledger_failures > LEDGER_FAILURES_MAX) {
+	if (err->cls != MH_E_FULL) {
 		log_event(LOG_LEVEL_ERROR, "ledger.failed",
 			  "the ledger cannot be written; the agent ends, running jobs go "
 			  "on",
@@ -259,8 +278,8 @@ static void ledger_failed_now(struct agent *a, const struct mh_err *err)
 		agent_stop(a, EXIT_FAILED);
 		return;
 	}
-	a->ledger_at_ms = clock_mono_ms() +
-			  retry_patient_ms(a->ledger_failures, 250, LEDGER_RETRY_CAP_MS);
+	a->ledger_at_ms = clock_mono_ms() + retry_patient_ms(a->ledger_failures++, 250,
+							     LEDGER_RETRY_CAP_MS);
 	if (a->ledger_failures == 1)
 		log_event(LOG_LEVEL_ERROR, "ledger.full",
 			  "the ledger cannot be written; no request leaves until it can",
@@ -296,7 +315,7 @@ static bool commit_changes(struct agent *a)
 	if (!a->unwritten_ms)
 		a->unwritten_ms = began;
 	a->ledger_at_ms = 0;
-	if (write_dirty(a, sync, &err) != 0) {
+	if (write_with_reserve(a, sync, &err) != 0) {
 		ledger_failed_now(a, &err);
 		return false;
 	}
@@ -378,9 +397,6 @@ static void set_timer(struct agent *a, int64_t next, int64_t now)
 			soonest(&next, job->run->target_at_ms);
 	}
 	soonest(&next, a->ledger_at_ms);
-	if (a->disk_full && agent_takes_jobs(a))
-		soonest(&next,
-			a->disk_at_ms); /* nobody tells that there is space again */
 	if (next == POLLER_NEVER) {
 		(void)uv_timer_stop(&a->timer); /* cannot fail */
 		return;
@@ -391,16 +407,17 @@ static void set_timer(struct agent *a, int64_t next, int64_t now)
 }
 
 /* --max-jobs: what is being acknowledged may become ours, and counts until it is
- * known. */
+ * known. Descriptors may be enough for fewer. */
 static void limit_polls(struct agent *a)
 {
+	int64_t most = agent_host_jobs(a);
 	int64_t left = a->options.max_jobs - a->jobs_taken;
 
-	if (a->options.max_jobs == 0)
-		return;
 	for (const struct job *job = a->jobs; job; job = job->next)
 		left -= job->rec.state < JOB_OWNED;
-	poller_limit(a->poller, left > 0 ? (int)left : 0);
+	if (a->options.max_jobs > 0 && left < most)
+		most = left > 0 ? left : 0;
+	poller_limit(a->poller, (int)most);
 }
 
 void agent_turn(void *ctx)
@@ -418,6 +435,7 @@ void agent_turn(void *ctx)
 	if (a->stopped)
 		return;
 	agent_reload_turn(a);
+	soonest(&next, agent_host_turn(a, clock_mono_ms()));
 	limit_polls(a);
 	if (agent_may_poll(a)) {
 		soonest(&next, poller_run(a->poller, clock_mono_ms()));

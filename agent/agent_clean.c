@@ -1,11 +1,10 @@
 /* What is left of jobs: descriptors at once, directories by the rule that a
- * success leaves nothing and the last failures stay for people to look at. */
+ * success leaves nothing and the last failures stay for people to look at, unless
+ * keep_failed, keep_succeeded and keep_for say otherwise. */
 #include "agent/agent_impl.h"
 #include "lib/base/fault.h"
 #include "lib/base/log.h"
 #include "lib/base/macros.h"
-
-#define KEEP_FAILED_MAX 1000
 
 void agent_release_run(struct job_run *run)
 {
@@ -23,18 +22,26 @@ void agent_release_run(struct job_run *run)
 	free(run);
 }
 
-/* One more failure is kept, so the oldest of them goes. */
-static void drop_oldest_failure(struct agent *a)
+/* How many of those that ended so are kept. */
+static size_t kept(const struct agent *a, enum outcome_kind kind)
 {
-	size_t keep = (size_t)a->settings->keep_failed, count = 0;
-	CLEAN(free) int64_t *failed = mh_alloc((keep + 1) * sizeof(*failed));
+	if (kind == OUTCOME_FAILURE)
+		return (size_t)a->settings->keep_failed;
+	return kind == OUTCOME_SUCCESS ? (size_t)a->settings->keep_succeeded : 0;
+}
+
+/* One more is kept, so the oldest of them goes. */
+static void drop_oldest(struct agent *a, enum outcome_kind kind)
+{
+	size_t keep = kept(a, kind), count = 0;
+	CLEAN(free) int64_t *n = mh_alloc((keep + 1) * sizeof(*n));
 	struct mh_err err = MH_ERR_INIT;
 
-	if (ledger_failed(a->ledger, failed, keep + 1, &count, &err) != 0)
+	if (ledger_finished(a->ledger, kind, 0, n, keep + 1, &count, &err) != 0)
 		log_event(LOG_LEVEL_WARN, "job.not_removed",
-			  "old failures could not be listed", LOG_ERR(&err), LOG_END);
+			  "old jobs could not be listed", LOG_ERR(&err), LOG_END);
 	else if (count > keep)
-		jobdir_remove(a->dirs, failed[keep]);
+		jobdir_remove(a->dirs, n[keep]);
 }
 
 void agent_clean(struct agent *a, struct job *job)
@@ -47,10 +54,10 @@ void agent_clean(struct agent *a, struct job *job)
 	run->has_dirs = false;
 	shim_free(STEAL_PTR(run->shim));
 	jobdata_free(STEAL_PTR(run->data));
-	if (rec->state == JOB_CLOSED && rec->kind == OUTCOME_FAILURE && rec->runs > 0 &&
-	    a->settings->keep_failed > 0) {
+	if (rec->state == JOB_CLOSED && rec->runs > 0 && kept(a, rec->kind) > 0 &&
+	    !a->disk_full) {
 		jobdir_remove_archives(a->dirs, rec->n);
-		drop_oldest_failure(a);
+		drop_oldest(a, rec->kind);
 		return;
 	}
 	FAULT_POINT("clean.before");
@@ -59,7 +66,7 @@ void agent_clean(struct agent *a, struct job *job)
 
 struct keep {
 	const struct agent *agent;
-	int64_t *failed;
+	int64_t *n;
 	size_t count;
 };
 
@@ -72,7 +79,7 @@ static bool is_kept(void *ctx, int64_t n)
 			return true;
 	}
 	for (size_t i = 0; i < keep->count; i++) {
-		if (keep->failed[i] == n)
+		if (keep->n[i] == n)
 			return true;
 	}
 	return false;
@@ -80,11 +87,19 @@ static bool is_kept(void *ctx, int64_t n)
 
 int agent_sweep(struct agent *a, struct mh_err *err)
 {
-	size_t max = (size_t)a->settings->keep_failed;
-	CLEAN(free) int64_t *failed = mh_alloc((max + 1) * sizeof(*failed));
-	struct keep keep = { .agent = a, .failed = failed };
+	static const enum outcome_kind kinds[] = { OUTCOME_FAILURE, OUTCOME_SUCCESS };
+	size_t max = kept(a, OUTCOME_FAILURE) + kept(a, OUTCOME_SUCCESS);
+	int64_t since_ms = clock_wall_ms() - a->settings->keep_for_ms;
+	CLEAN(free) int64_t *n = mh_alloc((max + 1) * sizeof(*n));
+	struct keep keep = { .agent = a, .n = n };
 
-	if (ledger_failed(a->ledger, failed, max, &keep.count, err) != 0)
-		return -1;
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		size_t count = 0;
+
+		if (ledger_finished(a->ledger, kinds[i], since_ms, n + keep.count,
+				    kept(a, kinds[i]), &count, err) != 0)
+			return -1;
+		keep.count += count;
+	}
 	return jobdirs_sweep(a->dirs, is_kept, &keep, err);
 }

@@ -140,7 +140,7 @@ bool agent_is_ready(const struct agent *a, enum ready_check check, int64_t now_m
 		break;
 	case READY_DISK:
 		if (a->disk_full)
-			why = "too little free space (min_free)";
+			why = "too little room on the disk";
 		break;
 	case READY_POLLS:
 		return polls_go_well(a, now_ms, ret_why);

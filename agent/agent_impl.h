@@ -13,6 +13,7 @@
 #include "agent/agent.h"
 #include "agent/cp_api.h"
 #include "agent/describe.h"
+#include "agent/host.h"
 #include "agent/job.h"
 #include "agent/jobdir.h"
 #include "agent/ledger.h"
@@ -55,6 +56,7 @@ struct job_run {
 	int quota_taken; /* by its last retry */
 	int64_t stage_ms; /* since when in this stage (monotonic); 0: from an earlier life
 			   */
+	int unread; /* times its result could not be read */
 	int64_t adopt_at_ms; /* look at its lock again then (monotonic); 0: no need */
 
 	/* Offered again while its acknowledgement was under way; "" nonce: it was not. */
@@ -88,6 +90,18 @@ struct poll_call {
 	int64_t good_wall_ms;
 	enum cp_result result; /* of the last */
 	struct cp_call *call;
+};
+
+/* What agent_host.c knows; of numbers also for those who show them. */
+struct agent_host {
+	struct host_space space; /* at the last look, of the file system that lacks it */
+	bool reserved; /* the reserve is there */
+	bool reserve_missed; /* said so already */
+	bool collecting; /* a directory is being removed to make room */
+	int64_t collected_to; /* number of the last one */
+	uint64_t collected;
+	int64_t swept_ms; /* monotonic */
+	int64_t jobs_by_files; /* as many may be at once */
 };
 
 struct wait_call; /* agent_wait.c */
@@ -145,7 +159,8 @@ struct agent {
 	struct watch *watches; /* one for each execution that has jobs here */
 	bool watch_denied; /* ListActionExecutions is not ours to call */
 	int64_t disk_at_ms; /* when to look for free space again; 0: now */
-	bool disk_full;
+	bool disk_full; /* too little of it, or of inodes, to take jobs */
+	struct agent_host host;
 	bool stopped;
 	int exit_code;
 	uint64_t ended[JOB_END_COUNT]; /* jobs by how they were closed */
@@ -305,6 +320,15 @@ bool agent_reload_holds(const struct agent *a);
 /* At the end, before the loop's: which waits for a thread under way. */
 void agent_reload_drop(struct agent *a);
 void agent_release_past(struct past_settings *past);
+
+/* agent_host.c: room on the disk, descriptors, what is kept of finished jobs */
+void agent_host_start(struct agent *a); /* and after each reload */
+/* Answers when to be called again. */
+int64_t agent_host_turn(struct agent *a, int64_t now_ms);
+/* For a commit that found no space: false when nothing was kept back. */
+bool agent_give_reserve(struct agent *a);
+/* How many jobs more there are descriptors for. */
+int64_t agent_host_jobs(const struct agent *a);
 
 /* agent_recover.c */
 int agent_recover(struct agent *a, struct mh_err *err) MH_MUST_CHECK;

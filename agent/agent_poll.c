@@ -7,9 +7,6 @@
 #include "lib/base/log.h"
 #include "lib/base/macros.h"
 
-#define DISK_LOOK_MS  5000 /* while there is too little space */
-#define DISK_FRESH_MS 1000
-
 /* A name from outside into a field of the record, cut at a character. */
 static void copy_name(char *to, size_t size, const char *from)
 {
@@ -216,28 +213,6 @@ void agent_poll(void *ctx, size_t entry, int batch)
 /* --- whether to ----------------------------------------------------------------------
  */
 
-static bool has_space(struct agent *a)
-{
-	int64_t now = clock_mono_ms(), bytes = 0;
-	struct mh_err err = MH_ERR_INIT;
-	bool was_full = a->disk_full;
-
-	if (now < a->disk_at_ms)
-		return !a->disk_full;
-	/* What cannot be asked is not the reason to stop working. */
-	a->disk_full = jobdirs_free_bytes(a->dirs, &bytes, &err) == 0 &&
-		       bytes < a->settings->min_free_bytes;
-	a->disk_at_ms = now + (a->disk_full ? DISK_LOOK_MS : DISK_FRESH_MS);
-	if (a->disk_full && !was_full)
-		log_event(LOG_LEVEL_ERROR, "disk.low",
-			  "too little free space to take jobs (min_free)",
-			  LOG_I("free_bytes", bytes),
-			  LOG_I("min_free", a->settings->min_free_bytes), LOG_END);
-	if (!a->disk_full && was_full)
-		log_event(LOG_LEVEL_INFO, "disk.ok", "there is space again", LOG_END);
-	return !a->disk_full;
-}
-
 const char *agent_why_no_polls(const struct agent *a)
 {
 	if (a->mode != MODE_RUN)
@@ -251,12 +226,12 @@ const char *agent_why_no_polls(const struct agent *a)
 	if (!creds_store_now(a->creds))
 		return "there are no credentials";
 	if (a->disk_full)
-		return "there is too little free space (min_free)";
+		return "there is too little room on the disk";
 	return NULL;
 }
 
 bool agent_may_poll(struct agent *a)
 {
 	return agent_takes_jobs(a) && !agent_reload_holds(a) && !a->ledger_failures &&
-	       creds_store_now(a->creds) && has_space(a);
+	       creds_store_now(a->creds) && !a->disk_full;
 }

@@ -198,6 +198,7 @@ static void swap(struct agent *a, struct reload *r)
 	move_slots(a);
 	set_log_level(a);
 	a->disk_at_ms = 0; /* min_free may be another */
+	agent_host_start(a);
 	METRIC_INC(METRIC_CONFIG_RELOADS, "true");
 	log_reloaded(a, &kept);
 	agent_notify_reload(a, false);

@@ -16,6 +16,7 @@
 #define LOOK_AGAIN_MS    200 /* at a lock whose holder could not be named */
 #define BACKSTOP_MS      60000 /* past deadline and grace: the shim is stuck */
 #define LOOK_ERROR_MS    2000
+#define UNREAD_MAX       30
 
 /* --- messages --------------------------------------------------------------------------
  */
@@ -84,6 +85,11 @@ void agent_ask_shim_to_stop(struct job *job)
 	FAULT_POINT("cancel.sent");
 }
 
+static void look_again(struct job *job, int64_t in_ms)
+{
+	job->run->adopt_at_ms = clock_mono_ms() + in_ms;
+}
+
 /* --- results
  * ----------------------------------------------------------------------------- */
 
@@ -110,12 +116,30 @@ static int read_outcome(struct agent *a, struct job *job, struct outcome *ret,
 	return outcome_from_result(buf_text(&text), text.len, &expect, ret, err);
 }
 
+/* A result that cannot be read now is none that is missing. Descriptors come back; a
+ * disk with errors is given a minute. */
+static bool may_pass(struct job *job, const struct mh_err *err)
+{
+	bool full = err->cls == MH_E_FULL && err->sys_errno;
+
+	if (!full && (err->cls != MH_E_SYS || job->run->unread >= UNREAD_MAX))
+		return false;
+	log_event(
+		job->run->unread++ ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR,
+		"job.unread_result", "the job's result cannot be read now; looking again",
+		LOG_S("job", job->rec.id), LOG_I("n", job->rec.n), LOG_ERR(err), LOG_END);
+	look_again(job, LOOK_ERROR_MS);
+	return true;
+}
+
 void agent_read_result(struct agent *a, struct job *job)
 {
 	CLEAN(outcome) struct outcome o = { 0 };
 	struct mh_err err = MH_ERR_INIT;
 
 	if (read_outcome(a, job, &o, &err) != 0) {
+		if (may_pass(job, &err))
+			return;
 		log_event(LOG_LEVEL_WARN, "job.no_result",
 			  "the job's shim left no result that can be read",
 			  LOG_S("job", job->rec.id), LOG_I("n", job->rec.n),
@@ -195,11 +219,6 @@ static int look(struct agent *a, struct job *job, pid_t *ret_holder, struct mh_e
 		(void)close(run->lock_fd); /* two would undo each other (POSIX) */
 	run->lock_fd = -1;
 	return jobdir_lock(run->dir_fd, &run->lock_fd, ret_holder, err);
-}
-
-static void look_again(struct job *job, int64_t in_ms)
-{
-	job->run->adopt_at_ms = clock_mono_ms() + in_ms;
 }
 
 /* One that has just ended left its lock too. Else descriptors or memory are scarce: the

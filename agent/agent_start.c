@@ -92,6 +92,7 @@ static int open_all(struct agent *a, struct mh_err *err)
 	if (agent_start_signals(a, err) != 0 || agent_recover(a, err) != 0)
 		return -1;
 	FAULT_POINT("start.recovered");
+	agent_host_start(a);
 	agent_open_control(a);
 	return agent_sweep(a, err);
 }
@@ -111,6 +112,7 @@ int agent_new(struct settings *settings, const struct agent_options *options,
 	a->started_ms = a->active_ms;
 	a->started_wall_ms = clock_wall_ms();
 	agent_notify_open(a);
+	host_raise_files();
 	a->zygote = zygote_new(job_program);
 	if (open_all(a, err) != 0) {
 		agent_free(a);

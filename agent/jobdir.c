@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 
+#include "agent/host.h"
 #include "lib/base/fault.h"
 #include "lib/base/fsio.h"
 #include "lib/base/log.h"
@@ -20,9 +20,10 @@
 
 struct jobdirs {
 	struct loop *loop;
-	int jobs_fd, work_fd;
+	int state_fd, jobs_fd, work_fd;
 	char *work_path;
 	unsigned removing;
+	bool swept; /* what is left alone was said */
 };
 
 static void name_of(int64_t n, char ret[NAME_SIZE])
@@ -108,6 +109,7 @@ int jobdirs_open(const char *state_dir, const char *work_dir, struct loop *loop,
 		return -1;
 	dirs = mh_alloc(sizeof(*dirs));
 	*dirs = (struct jobdirs){ .loop = loop,
+				  .state_fd = STEAL_FD(state_fd),
 				  .jobs_fd = STEAL_FD(jobs_fd),
 				  .work_fd = STEAL_FD(work_fd),
 				  .work_path = mh_strdup(work_dir) };
@@ -122,6 +124,7 @@ void jobdirs_close(struct jobdirs *dirs)
 	MH_ASSERT(dirs->removing == 0);
 	(void)close(dirs->jobs_fd); /* directories: nothing to lose */
 	(void)close(dirs->work_fd);
+	(void)close(dirs->state_fd);
 	free(dirs->work_path);
 	free(dirs);
 }
@@ -441,7 +444,7 @@ static void sweep_one(void *ctx, int parent, int64_t n)
 	if (!why)
 		queue_removal(sweep->dirs, n,
 			      parent == sweep->dirs->work_fd ? REMOVE_WORK : REMOVE_JOBS);
-	else
+	else if (!sweep->dirs->swept)
 		log_event(LOG_LEVEL_WARN, "jobs.left_alone", why,
 			  LOG_S("directory",
 				parent == sweep->dirs->work_fd ? "work_dir" : "jobs"),
@@ -453,26 +456,61 @@ int jobdirs_sweep(struct jobdirs *dirs, bool (*keep)(void *ctx, int64_t n), void
 {
 	struct sweep sweep = { .dirs = dirs, .keep = keep, .ctx = ctx };
 
-	return each_number(dirs, sweep_one, &sweep, err);
+	if (each_number(dirs, sweep_one, &sweep, err) != 0)
+		return -1;
+	dirs->swept = true;
+	return 0;
+}
+
+struct oldest {
+	struct sweep sweep;
+	int64_t after, found; /* 0: none */
+};
+
+static void take_older(void *ctx, int parent, int64_t n)
+{
+	struct oldest *o = ctx;
+	char name[NAME_SIZE];
+
+	if (n <= o->after || (o->found && n >= o->found) ||
+	    o->sweep.keep(o->sweep.ctx, n))
+		return;
+	name_of(n, name);
+	if (is_ours(parent, name) && !is_in_use(o->sweep.dirs, name))
+		o->found = n;
+}
+
+bool jobdirs_oldest(struct jobdirs *dirs, int64_t after,
+		    bool (*keep)(void *ctx, int64_t n), void *ctx, int64_t *ret_n)
+{
+	struct oldest o = { .sweep = { .dirs = dirs, .keep = keep, .ctx = ctx },
+			    .after = after };
+	struct mh_err ignored;
+
+	if (each_number(dirs, take_older, &o, &ignored) != 0 || o.found == 0)
+		return false;
+	*ret_n = o.found;
+	return true;
 }
 
 int jobdirs_free_bytes(const struct jobdirs *dirs, int64_t *ret, struct mh_err *err)
 {
-	const int fds[] = { dirs->jobs_fd, dirs->work_fd };
-	int64_t least = INT64_MAX;
+	struct host_space jobs, work;
 
-	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
-		struct statvfs st;
-		int64_t bytes;
-
-		if (fstatvfs(fds[i], &st) != 0)
-			return mh_err_sys(err, "look for free space");
-		if (__builtin_mul_overflow((int64_t)st.f_bavail, (int64_t)st.f_frsize,
-					   &bytes))
-			bytes = INT64_MAX;
-		if (bytes < least)
-			least = bytes;
-	}
-	*ret = least;
+	if (host_measure(dirs->jobs_fd, &jobs, err) != 0 ||
+	    host_measure(dirs->work_fd, &work, err) != 0)
+		return -1;
+	*ret = jobs.bytes < work.bytes ? jobs.bytes : work.bytes;
 	return 0;
+}
+
+void jobdirs_places(const struct jobdirs *dirs, int ret_fds[JOBDIRS_PLACES])
+{
+	ret_fds[0] = dirs->jobs_fd;
+	ret_fds[1] = dirs->work_fd;
+}
+
+int jobdirs_state_fd(const struct jobdirs *dirs)
+{
+	return dirs->state_fd;
 }

@@ -74,8 +74,18 @@ int jobdirs_highest(struct jobdirs *dirs, int64_t *ret, struct mh_err *err) MH_M
 int jobdirs_sweep(struct jobdirs *dirs, bool (*keep)(void *ctx, int64_t n), void *ctx,
 		  struct mh_err *err) MH_MUST_CHECK;
 
+/* The lowest number above `after` whose directories jobdirs_sweep() would remove; false
+ * when there is none. */
+bool jobdirs_oldest(struct jobdirs *dirs, int64_t after,
+		    bool (*keep)(void *ctx, int64_t n), void *ctx, int64_t *ret_n);
+
 /* Free bytes for us on the fuller of the two file systems. */
 int jobdirs_free_bytes(const struct jobdirs *dirs, int64_t *ret,
 		       struct mh_err *err) MH_MUST_CHECK;
+
+/* Directories on the file systems that jobs fill; borrowed. */
+#define JOBDIRS_PLACES 2
+void jobdirs_places(const struct jobdirs *dirs, int ret_fds[JOBDIRS_PLACES]);
+int jobdirs_state_fd(const struct jobdirs *dirs);
 
 #endif

@@ -545,24 +545,25 @@ int ledger_was_ours(struct ledger *l, const char *job_id, bool *ret, struct mh_e
 	return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : -1;
 }
 
-int ledger_failed(struct ledger *l, int64_t *ret_n, size_t max, size_t *ret_count,
-		  struct mh_err *err)
+int ledger_finished(struct ledger *l, enum outcome_kind kind, int64_t since_ms,
+		    int64_t *ret_n, size_t max, size_t *ret_count, struct mh_err *err)
 {
 	sqlite3_stmt *st = NULL;
 	size_t count = 0;
 	int rc;
 
 	if (prepare(l,
-		    "SELECT n FROM jobs WHERE state='closed' AND kind='failure' AND "
-		    "runs>0"
-		    " ORDER BY n DESC LIMIT ?",
+		    "SELECT n FROM jobs WHERE state='closed' AND kind=? AND runs>0 AND "
+		    "closed_ms>=? ORDER BY n DESC LIMIT ?",
 		    &st, err) != 0)
 		return -1;
-	(void)sqlite3_bind_int64(st, 1, (int64_t)max);
+	(void)sqlite3_bind_text(st, 1, outcome_kind_name(kind), -1, SQLITE_STATIC);
+	(void)sqlite3_bind_int64(st, 2, since_ms);
+	(void)sqlite3_bind_int64(st, 3, (int64_t)max);
 	while ((rc = sqlite3_step(st)) == SQLITE_ROW)
 		ret_n[count++] = sqlite3_column_int64(st, 0);
 	if (rc != SQLITE_DONE)
-		(void)db_error(l, err, "list failed jobs");
+		(void)db_error(l, err, "list finished jobs");
 	sqlite3_finalize(st);
 	if (rc != SQLITE_DONE)
 		return -1;

@@ -58,10 +58,11 @@ void ledger_rollback(struct ledger *ledger);
 int ledger_was_ours(struct ledger *ledger, const char *job_id, bool *ret,
 		    struct mh_err *err) MH_MUST_CHECK;
 
-/* Numbers of the newest closed jobs that failed, newest first; their directories
- * are worth keeping. Answers how many (at most max). */
-int ledger_failed(struct ledger *ledger, int64_t *ret_n, size_t max, size_t *ret_count,
-		  struct mh_err *err) MH_MUST_CHECK;
+/* Numbers of the newest closed jobs that ran, ended so, and were closed since; newest
+ * first: their directories may be worth keeping. Answers how many (at most max). */
+int ledger_finished(struct ledger *ledger, enum outcome_kind kind, int64_t since_ms,
+		    int64_t *ret_n, size_t max, size_t *ret_count,
+		    struct mh_err *err) MH_MUST_CHECK;
 
 /* Forgets closed rows older than before_ms, but for those of the `keep` newest. */
 int ledger_prune(struct ledger *ledger, int64_t before_ms, int64_t keep,

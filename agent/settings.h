@@ -84,7 +84,8 @@ struct settings {
 	int64_t retry_base_ms, result_timeout_ms;
 	int64_t watch_interval_ms; /* how often running jobs are looked after; 0: never */
 	int64_t drain_timeout_ms, cancel_timeout_ms;
-	int64_t keep_failed, keep_jobs_ms, min_free_bytes;
+	int64_t keep_failed, keep_succeeded, keep_for_ms, keep_jobs_ms;
+	int64_t min_free_bytes, min_free_percent, min_free_inodes;
 
 	int64_t log_max_bytes, input_max_bytes;
 	int64_t download_parts_above_bytes, min_speed_bytes; /* a second */

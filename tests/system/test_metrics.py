@@ -249,7 +249,7 @@ def ready_is_said_with_reasons_while_healthy_is_another_question():
 def a_disk_without_room_makes_it_unready_and_says_so():
     with StubWorld(min_free="900T", **LISTEN) as w:
         status = Status(w.start(w.action("true")))
-        wait_for(lambda: "- disk: too little free space" in status.get("/readyz")[2], what="the reason")
+        wait_for(lambda: "- disk: too little room" in status.get("/readyz")[2], what="the reason")
         m = status.metrics()
         equal((m.value("millhand_paused"), m.value("millhand_ready"), m.value("millhand_polls_total")), (1, 0, 0))
         check(m.value("millhand_disk_free_bytes") > 0, "free bytes")

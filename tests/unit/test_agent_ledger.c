@@ -231,13 +231,13 @@ static void the_newest_failures_are_listed_and_old_rows_forgotten(void **ctx)
 		write_one(l, &rec);
 		job_record_done(&rec);
 	}
-	assert_ok(ledger_failed(l, failed, 3, &count, &err), &err);
+	assert_ok(ledger_finished(l, OUTCOME_FAILURE, 0, failed, 3, &count, &err), &err);
 	assert_int_equal(count, 3);
 	assert_int_equal(failed[0], 6);
 	assert_int_equal(failed[1], 4);
 	assert_int_equal(failed[2], 3);
 	assert_ok(ledger_prune(l, 100, 2, &err), &err);
-	assert_ok(ledger_failed(l, failed, 3, &count, &err), &err);
+	assert_ok(ledger_finished(l, OUTCOME_FAILURE, 0, failed, 3, &count, &err), &err);
 	assert_int_equal(count, 1);
 	ledger_close(l);
 }
