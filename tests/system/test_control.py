@@ -2,6 +2,7 @@
 """The control socket and the millhand program: what operators ask, and what hostile clients cannot do."""
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -9,7 +10,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from mh.programs import MILLHAND, Place, wait_for  # noqa: E402
+from mh.programs import MILLHAND, SRC, Place, wait_for  # noqa: E402
 from mh.stub import Stub  # noqa: E402
 from mh.tap import check, equal, run, skip, story  # noqa: E402
 from mh.worker import FAST, Marks, action, failed_as, finished, zip_of  # noqa: E402
@@ -266,6 +267,32 @@ def wrong_usage_is_told_from_other_failures():
             done = s.place.run([MILLHAND, "-c", conf, "status"], check=False)
             equal(done.returncode, 78)
             check(words in done.stderr, done.stderr)
+
+
+@story
+def the_shell_completes_commands_options_and_jobs():
+    bash = shutil.which("bash") or skip("no bash")
+    script = os.path.join(SRC, "packaging", "completions", "millhand")
+    with Scene() as s:
+        def complete(*words):
+            lines = (f'millhand() {{ {MILLHAND} --socket {s.socket_path()} "$@"; }}; source {script}; COMP_WORDS=("$@"); '
+                     'COMP_CWORD=$(($# - 1)); _millhand; echo "${COMPREPLY[@]}"')
+            return s.place.run([bash, "-c", lines, "bash", "millhand", *words]).stdout.split()
+
+        usage = s.place.run([MILLHAND, "--help"]).stdout
+        commands = complete("")
+        equal(len(commands), 6)
+        for command in commands:
+            check(f"  {command} " in usage, command)
+        equal(complete("--json", "p"), ["poll-now"])
+        equal(complete("-c", "x", "dr"), ["drain"])
+        equal(complete("drain", ""), [])
+        for option in complete("--"):
+            check(option in usage, option)
+        s.start(s.gated())
+        s.stub.job()
+        s.marks.wait()
+        equal(complete("cancel", ""), ["1"])
 
 
 # ---- the socket ----

@@ -89,7 +89,8 @@ def need_emulator():
 def everything_is_installed_and_everything_is_removed():
     with Place() as place:
         tree = Installed(place)
-        wanted = ["bin/millhand-agent", "bin/millhand", "man1/millhand.1", "include/millhand/plugin.h", "plugins/command.so", "millhand/millhand-job",
+        wanted = ["bin/millhand-agent", "bin/millhand", "man1/millhand.1", "completions/millhand",
+                  "include/millhand/plugin.h", "plugins/command.so", "millhand/millhand-job",
                   "millhand/millhand-archive", "man8/millhand-agent.8", "man8/millhand-job.8", "man8/millhand-archive.8",
                   "man5/millhand-agent.conf.5", "man3/millhand-plugin.3", "examples/agent.conf",
                   "examples/plugin/hello.c", "examples/plugin/Makefile", "docs/architecture.md", "docs/run-an-agent.md"]
