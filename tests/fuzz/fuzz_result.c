@@ -34,7 +34,9 @@ static void check_body(enum outcome_kind kind, struct json_object *body)
 
 static void read_result(const uint8_t *data, size_t size)
 {
-	struct outcome_expect expect = { names, ARRAY_LEN(names), 1 };
+	struct outcome_expect expect = { .outputs = names,
+					 .output_count = ARRAY_LEN(names),
+					 .outputs_min = 1 };
 	CLEAN(outcome) struct outcome o = { .text = NULL }, again = { .text = NULL };
 	CLEAN(json) struct json_object *doc = NULL, *body = NULL;
 	struct mh_err err = MH_ERR_INIT;
