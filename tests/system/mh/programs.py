@@ -173,7 +173,8 @@ class Place:
         os.makedirs(home)
         self.env = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "MILLHAND_"))}
         self.env.update(HOME=home, MILLHAND_ARCHIVE=ARCHIVE, AWS_EC2_METADATA_DISABLED="true", LC_ALL="C.UTF-8")
-        for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        # Nor the make that runs this story: one that a story starts is no part of it.
+        for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
             self.env.pop(name, None)
 
     def __enter__(self):
