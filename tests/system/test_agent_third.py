@@ -246,20 +246,54 @@ def a_lost_acknowledgement_is_settled_as_a_custom_jobs_is():
             equal(len(w.marks.lines()), ran, policy)
 
 
+def nonces(w):
+    return [r["nonce"] for r in w.stub.seen("AcknowledgeThirdPartyJob")]
+
+
 @story
 def a_job_that_is_offered_again_is_acknowledged_by_its_new_nonce():
-    with World(ack_timeout="500ms") as w:
+    with World() as w:
         job = w.stub.third_job()
-        w.stub.fault("AcknowledgeThirdPartyJob", "throttle", 3)
-
-        def again(_):
-            job.redeliver = True
-
-        w.stub.before["AcknowledgeThirdPartyJob"] = again
-        w.stub.fault("AcknowledgeThirdPartyJob", "drop_before", 1)
+        w.stub.fault("AcknowledgeThirdPartyJob", "throttle", 1000)
         w.start()
+        wait_for(lambda: len(nonces(w)) > 5, what="tries so far apart that the offer comes between two")
+        job.redeliver = True
+        wait_for(lambda: job.nonce == 2, what="it to be offered again")
+        w.stub.clear_faults()
         finished(job, "success")
-        equal(w.marks.lines(), ["ran"])
+        equal((w.marks.lines(), job.acked_nonce), (["ran"], "2"))
+        equal(len(w.stub.seen("GetThirdPartyJobDetails")), 2)
+
+
+@story
+def one_that_is_offered_again_while_its_acknowledgement_is_under_way_is_not_taken_for_lost():
+    with World(ack_timeout="10s") as w:
+        job = w.stub.third_job()
+        w.stub.fault("AcknowledgeThirdPartyJob", "late")
+        w.start()
+        wait_for(lambda: nonces(w), what="the acknowledgement")
+        job.redeliver = True
+        wait_for(lambda: job.nonce == 2, what="it to be offered again")
+        polls = len(w.stub.seen("PollForThirdPartyJobs"))
+        wait_for(lambda: len(w.stub.seen("PollForThirdPartyJobs")) > polls, what="the answer to have arrived")
+        w.stub.clear_faults()
+        finished(job, "success")
+        equal((w.marks.lines(), nonces(w)), (["ran"], ["1", "2"]))
+
+
+@story
+def details_that_fail_when_it_is_offered_again_leave_the_acknowledgement_as_it_was():
+    with World() as w:
+        job = w.stub.third_job()
+        w.stub.fault("AcknowledgeThirdPartyJob", "throttle", 1000)
+        w.start()
+        wait_for(lambda: len(nonces(w)) > 5, what="tries so far apart that the offer comes between two")
+        w.stub.fault("GetThirdPartyJobDetails", "garbage", 1000)
+        job.nonce, job.redeliver = 0, True  # handed out again, and the nonce stays
+        wait_for(lambda: job.nonce == 1, what="it to be offered again")
+        w.stub.faults["AcknowledgeThirdPartyJob"].clear()
+        finished(job, "success")
+        equal((w.marks.lines(), set(nonces(w))), (["ran"], {"1"}))
 
 
 @story
