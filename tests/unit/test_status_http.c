@@ -319,6 +319,59 @@ static void a_poll_without_an_answer_makes_an_agent_unwell_long_after_its_limit(
 	poller_free(w.agent.poller);
 }
 
+/* --- the watchdog ----------------------------------------------------------------- */
+
+/* Whether the manager was fed since it was last asked. */
+static bool was_fed(int manager_fd)
+{
+	char text[512];
+	bool fed = false;
+	ssize_t n;
+
+	while ((n = recv(manager_fd, text, sizeof(text) - 1, MSG_DONTWAIT)) > 0) {
+		text[n] = '\0';
+		fed = fed || strstr(text, "WATCHDOG=1");
+	}
+	return fed;
+}
+
+static void a_loop_that_turns_feeds_the_watchdog_only_while_all_is_well(void **ctx)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	CLEAN(fd) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	char name[64];
+	struct world w;
+
+	(void)ctx;
+	(void)snprintf(name, sizeof(name), "@mh-test-%d", (int)getpid());
+	memcpy(address.sun_path + 1, name + 1, strlen(name) - 1);
+	assert_int_equal(
+		bind(fd, (struct sockaddr *)&address,
+		     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name))),
+		0);
+	(void)setenv("NOTIFY_SOCKET", name, 1);
+	(void)setenv("WATCHDOG_USEC", "8000000", 1);
+	make_world(&w);
+	agent_notify_open(&w.agent);
+	assert_null(getenv("NOTIFY_SOCKET"));
+	assert_int_equal(agent_notify_turn(&w.agent, 10000), 14000);
+	assert_true(was_fed(fd));
+	assert_int_equal(agent_notify_turn(&w.agent, 11999), 14000);
+	assert_false(was_fed(fd));
+	w.agent.unwritten_ms = 10000;
+	(void)agent_notify_turn(&w.agent, 40000);
+	assert_true(was_fed(fd));
+	for (int64_t now = 44000; now < 100000; now += 4000) {
+		(void)agent_notify_turn(&w.agent, now);
+		assert_false(was_fed(fd));
+	}
+	w.agent.unwritten_ms = 0;
+	(void)agent_notify_turn(&w.agent, 100000);
+	assert_true(was_fed(fd));
+	notify_done(&w.agent.manager);
+	poller_free(w.agent.poller);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -335,6 +388,8 @@ int main(void)
 		cmocka_unit_test(polls_that_are_not_owed_are_not_missed),
 		cmocka_unit_test(
 			a_poll_without_an_answer_makes_an_agent_unwell_long_after_its_limit),
+		cmocka_unit_test(
+			a_loop_that_turns_feeds_the_watchdog_only_while_all_is_well),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
