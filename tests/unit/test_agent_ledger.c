@@ -112,6 +112,39 @@ static size_t count_open(struct ledger *l)
 	return count;
 }
 
+/* Field by field: what lies between them is nobody's. */
+static void assert_same(const struct job_record *a, const struct job_record *b)
+{
+	assert_int_equal(a->n, b->n);
+	assert_int_equal(a->state, b->state);
+	assert_int_equal(a->end, b->end);
+	assert_int_equal(a->owned, b->owned);
+	assert_int_equal(a->put_doubt, b->put_doubt);
+	assert_int_equal(a->ack_attempts, b->ack_attempts);
+	assert_int_equal(a->put_attempts, b->put_attempts);
+	assert_int_equal(a->runs, b->runs);
+	assert_int_equal(a->offered_ms, b->offered_ms);
+	assert_int_equal(a->owned_ms, b->owned_ms);
+	assert_int_equal(a->deadline_ms, b->deadline_ms);
+	assert_int_equal(a->started_ms, b->started_ms);
+	assert_int_equal(a->outcome_ms, b->outcome_ms);
+	assert_int_equal(a->due_ms, b->due_ms);
+	assert_int_equal(a->closed_ms, b->closed_ms);
+	assert_int_equal(a->kind, b->kind);
+	assert_string_equal(a->id, b->id);
+	assert_string_equal(a->client_id, b->client_id);
+	assert_string_equal(a->entry, b->entry);
+	assert_string_equal(a->nonce, b->nonce);
+	assert_string_equal(a->boot_id, b->boot_id);
+	assert_string_equal(a->outcome, b->outcome);
+	assert_string_equal(a->failure, b->failure);
+	assert_string_equal(a->pipeline, b->pipeline);
+	assert_string_equal(a->stage, b->stage);
+	assert_string_equal(a->action, b->action);
+	assert_string_equal(a->execution_id, b->execution_id);
+	assert_string_equal(a->action_execution_id, b->action_execution_id);
+}
+
 static void a_record_is_the_same_after_reopening(void **ctx)
 {
 	struct ledger *l = open_in(*ctx);
@@ -124,14 +157,8 @@ static void a_record_is_the_same_after_reopening(void **ctx)
 	l = open_in(*ctx);
 	assert_ok(ledger_load(l, &rows, &count, &err), &err);
 	assert_int_equal(count, 1);
-	assert_string_equal(rows[0].entry, want.entry);
-	assert_string_equal(rows[0].outcome, want.outcome);
-	/* Everything but the two pointers, byte for byte. */
-	free(rows[0].entry);
-	free(rows[0].outcome);
-	rows[0].entry = want.entry;
-	rows[0].outcome = want.outcome;
-	assert_memory_equal(&rows[0], &want, sizeof(want));
+	assert_same(&rows[0], &want);
+	job_record_done(&rows[0]);
 	free(rows);
 	job_record_done(&want);
 	assert_int_equal(ledger_next_n(l), 2);
