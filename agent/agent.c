@@ -436,6 +436,7 @@ void agent_turn(void *ctx)
 		return;
 	agent_reload_turn(a);
 	soonest(&next, agent_host_turn(a, clock_mono_ms()));
+	soonest(&next, agent_check_turn(a, clock_mono_ms()));
 	limit_polls(a);
 	if (agent_may_poll(a)) {
 		soonest(&next, poller_run(a->poller, clock_mono_ms()));

@@ -24,7 +24,8 @@ static int64_t at_least(int64_t a, int64_t b)
 static bool owes_polls(const struct agent *a)
 {
 	if (!agent_takes_jobs(a) || a->disk_full || a->ledger_failures > 0 ||
-	    agent_reload_holds(a) || poller_in_flight(a->poller))
+	    agent_reload_holds(a) || agent_check_holds(a, clock_mono_ms()) ||
+	    poller_in_flight(a->poller))
 		return false;
 	for (size_t i = 0; i < a->settings->actions.count; i++) {
 		if (poller_has_room(a->poller, i))
@@ -133,6 +134,8 @@ bool agent_is_ready(const struct agent *a, enum ready_check check, int64_t now_m
 			why = "it takes no new jobs, because it is to end";
 		else if (a->paused)
 			why = "it takes no new jobs until it is resumed";
+		else if (a->check.failing)
+			why = "the health command fails";
 		break;
 	case READY_LEDGER:
 		if (a->ledger_failures > 0)

@@ -104,6 +104,13 @@ struct agent_host {
 	int64_t jobs_by_files; /* as many may be at once */
 };
 
+/* agent_check.c */
+struct agent_check {
+	struct creds_process *process; /* under way */
+	int64_t due_ms; /* monotonic; 0: now */
+	bool failing;
+};
+
 struct wait_call; /* agent_wait.c */
 struct reload; /* agent_reload.c */
 struct watch; /* agent_watch.c */
@@ -161,6 +168,7 @@ struct agent {
 	int64_t disk_at_ms; /* when to look for free space again; 0: now */
 	bool disk_full; /* too little of it, or of inodes, to take jobs */
 	struct agent_host host;
+	struct agent_check check;
 	bool stopped;
 	int exit_code;
 	uint64_t ended[JOB_END_COUNT]; /* jobs by how they were closed */
@@ -329,6 +337,11 @@ int64_t agent_host_turn(struct agent *a, int64_t now_ms);
 bool agent_give_reserve(struct agent *a);
 /* How many jobs more there are descriptors for. */
 int64_t agent_host_jobs(const struct agent *a);
+
+/* agent_check.c: the operator's health command. Answers when to be called again. */
+int64_t agent_check_turn(struct agent *a, int64_t now_ms);
+/* True while nothing may be polled because of it. */
+bool agent_check_holds(const struct agent *a, int64_t now_ms);
 
 /* agent_recover.c */
 int agent_recover(struct agent *a, struct mh_err *err) MH_MUST_CHECK;

@@ -227,11 +227,14 @@ const char *agent_why_no_polls(const struct agent *a)
 		return "there are no credentials";
 	if (a->disk_full)
 		return "there is too little room on the disk";
+	if (a->check.failing)
+		return "the health command fails";
 	return NULL;
 }
 
 bool agent_may_poll(struct agent *a)
 {
 	return agent_takes_jobs(a) && !agent_reload_holds(a) && !a->ledger_failures &&
-	       creds_store_now(a->creds) && !a->disk_full;
+	       creds_store_now(a->creds) && !a->disk_full &&
+	       !agent_check_holds(a, clock_mono_ms());
 }

@@ -2,6 +2,7 @@
 #include "agent/agent_impl.h"
 #include "agent/control.h"
 #include "agent/metrics.h"
+#include "agent/creds_process.h"
 #include "agent/trim.h"
 #include "config.h"
 #include "lib/base/fault.h"
@@ -149,6 +150,7 @@ void agent_free(struct agent *a)
 	if (a->polls)
 		agent_stop_signals(a);
 	agent_wait_stop(a);
+	creds_process_cancel(a->check.process);
 	agent_reload_drop(a);
 	control_close(a->control);
 	status_http_close(a->status);

@@ -447,6 +447,12 @@ const struct conf_key settings_keys[] = {
 	  .reloadable = true,
 	  .help = "the same for inodes (files that can be made), where the file system "
 		  "has a number of them; 0: any" },
+	{ .path = "health",
+	  .type = CONF_GROUP,
+	  AT(health),
+	  .reloadable = true,
+	  .sub = settings_health_keys,
+	  .help = "your own check of the host, between jobs" },
 	{ .path = "log_max",
 	  .type = CONF_SIZE,
 	  AT(log_max_bytes),

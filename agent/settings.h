@@ -61,6 +61,11 @@ struct client_tokens_settings {
 	int64_t keep_ms; /* what it said */
 };
 
+struct health_settings {
+	char *command; /* absent: none */
+	int64_t interval_ms, timeout_ms;
+};
+
 struct settings {
 	char *endpoint; /* absent: the region's */
 	char *s3_endpoint; /* absent: endpoint, else the region's */
@@ -86,6 +91,7 @@ struct settings {
 	int64_t drain_timeout_ms, cancel_timeout_ms;
 	int64_t keep_failed, keep_succeeded, keep_for_ms, keep_jobs_ms;
 	int64_t min_free_bytes, min_free_percent, min_free_inodes;
+	struct health_settings health;
 
 	int64_t log_max_bytes, input_max_bytes;
 	int64_t download_parts_above_bytes, min_speed_bytes; /* a second */
@@ -100,6 +106,7 @@ struct settings {
 extern const struct conf_key settings_keys[];
 /* Parts of it (settings_secrets.c). */
 extern const struct conf_key settings_credentials_keys[], settings_client_tokens_keys[];
+extern const struct conf_key settings_health_keys[]; /* settings_names.c */
 
 /* text != NULL: instead of the file (tests). *ret is zeroed by the caller, and
  * empty again after -1. */

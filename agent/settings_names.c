@@ -36,3 +36,32 @@ enum log_level settings_log_level(const struct settings *s)
 
 	return levels[s->log_level]; /* an index into log_levels */
 }
+
+/* --- the health command's keys ---------------------------------------------------------
+ */
+
+#define AT(f) .offset = offsetof(struct health_settings, f)
+const struct conf_key settings_health_keys[] = {
+	{ .path = "command",
+	  .type = CONF_STRING,
+	  AT(command),
+	  .example = "/usr/local/bin/host-is-well",
+	  .help = "a program and its arguments, run without a shell while no job runs; "
+		  "while it ends with another code than 0 no jobs are taken" },
+	{ .path = "interval",
+	  .type = CONF_DURATION,
+	  AT(interval_ms),
+	  .min = 100,
+	  .max = INT64_C(24) * 3600 * 1000,
+	  .def = "1m",
+	  .help = "time from its end to its next run" },
+	{ .path = "timeout",
+	  .type = CONF_DURATION,
+	  AT(timeout_ms),
+	  .min = 100,
+	  .max = INT64_C(3600) * 1000,
+	  .def = "30s",
+	  .help = "when it takes longer it is killed, and has failed" },
+	{ 0 },
+};
+#undef AT

@@ -228,6 +228,47 @@ def a_ledger_on_a_broken_disk_ends_the_agent_and_the_next_one_delivers():
         equal((len(job.results), s.marks.lines()), (1, ["ran"]))
 
 
+# ---- the health command ----
+
+@story
+def while_the_health_command_fails_no_job_is_taken_and_none_runs_beside_it():
+    with Scene() as s:
+        ill, script = s.place.path("ill"), s.place.path("check")
+        with open(script, "w") as f:
+            f.write(f"#!/bin/sh\necho check >>{s.marks.path}\ntest ! -e {ill} || {{ echo broken bolt >&2; exit 7; }}\n")
+        os.chmod(script, 0o755)
+        open(ill, "w").close()
+        s.keys["health"] = {"command": script, "interval": "100ms"}
+        job = s.stub.job()
+        s.start(action(s.place, s.marks.command("begun") + f"; read go <{s.marks.path}.go; " + s.marks.command("ended")))
+        s.says("health.failed")
+        s.marks.wait(3)
+        check("exit code 7: broken bolt" in s.agent.text(), s.agent.text())
+        equal((s.stub.seen("PollForJobs"), s.count("health.failed")), ([], 1))
+        os.unlink(ill)
+        wait_for(lambda: "begun" in s.marks.lines(), what="the job to run")
+        check(s.count("health.ok") == 1, s.agent.text())
+        polls = len(s.stub.seen("PollForJobs"))
+        wait_for(lambda: len(s.stub.seen("PollForJobs")) > polls + 5, what="the interval to pass")
+        s.marks.go()
+        finished(job, "success")
+        lines = s.marks.lines()
+        equal(lines[lines.index("begun") + 1], "ended", "nothing runs beside a job")
+        s.marks.wait(len(lines) + 2)
+        equal(s.agent.stop(), 0)
+
+
+@story
+def a_health_command_that_hangs_or_is_not_there_has_failed():
+    for command, words in (("/usr/bin/tail -f /dev/null", "took longer than 200 ms"), ("/nowhere/at-all", "/nowhere/at-all")):
+        with Scene(health={"command": command, "interval": "100ms", "timeout": "200ms"}) as s:
+            s.start(action(s.place, "true"))
+            s.says("health.failed")
+            check(words in s.agent.text(), s.agent.text())
+            equal(s.stub.seen("PollForJobs"), [])
+            equal(s.agent.stop(), 0)
+
+
 # ---- what is kept ----
 
 @story
