@@ -296,7 +296,7 @@ const struct conf_key settings_keys[] = {
 	  AT(poll_interval_max_ms),
 	  .min = 10,
 	  .max = HOUR,
-	  .def = "10s",
+	  .def = "13s",
 	  .reloadable = true,
 	  .help = "time between polls when idle" },
 	{ .path = "poll_rate",

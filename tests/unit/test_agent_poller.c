@@ -33,11 +33,11 @@ static void note_poll(void *ctx, size_t entry, int batch)
 	s->polls++;
 }
 
-static struct scene *scene_with(int max_jobs, double rate)
+static struct scene *scene_of(int max_jobs, double rate, int64_t max_ms)
 {
 	struct scene *s = mh_alloc(sizeof(*s));
 	struct poller_options o = { .min_ms = 1000,
-				    .max_ms = 10000,
+				    .max_ms = max_ms,
 				    .retry_base_ms = 1000,
 				    .rate = rate,
 				    .max_jobs = max_jobs,
@@ -48,6 +48,11 @@ static struct scene *scene_with(int max_jobs, double rate)
 	s->now = 100000;
 	s->p = poller_new(&o, s->now);
 	return s;
+}
+
+static struct scene *scene_with(int max_jobs, double rate)
+{
+	return scene_of(max_jobs, rate, 10000);
 }
 
 static void scene_free(struct scene *s)
@@ -296,6 +301,100 @@ static void a_limit_ends_polling_when_enough_jobs_were_taken(void **ctx)
 	scene_free(s);
 }
 
+/* --- bursts --- */
+
+#define HOUR_MS     3600000
+#define BURST_JOBS  10
+#define BURST_GAP   5000
+#define BURST_HOURS 200
+
+static double dice(void)
+{
+	static unsigned seed = 7;
+
+	seed = seed * 1103515245 + 12345;
+	return (double)(seed / 65536 % 32768) / 32768.0;
+}
+
+struct burst {
+	int64_t appears_ms[BURST_JOBS];
+	int taken;
+};
+
+/* How many of the burst's jobs a poll finds now; adds up how long they waited. */
+static int take_what_is_there(struct burst *b, int64_t now, int64_t *waited_ms)
+{
+	int got = 0;
+
+	while (b->taken < BURST_JOBS && b->appears_ms[b->taken] <= now) {
+		*waited_ms += now - b->appears_ms[b->taken++];
+		got++;
+	}
+	return got;
+}
+
+/* One hour with a burst in it; answers the sum of all waits. */
+static int64_t play_hour(struct scene *s, struct burst *b)
+{
+	int64_t end = s->now + HOUR_MS, waited_ms = 0, next;
+	int64_t first = s->now + (int64_t)(dice() * (HOUR_MS - BURST_JOBS * BURST_GAP));
+
+	for (int i = 0; i < BURST_JOBS; i++)
+		b->appears_ms[i] = first + i * BURST_GAP;
+	b->taken = 0;
+	while (s->now < end) {
+		int polls = s->polls;
+
+		(void)run(s, &next);
+		if (s->polls > polls) {
+			int got = take_what_is_there(b, s->now, &waited_ms);
+
+			poller_answered(s->p, 0, got, s->now);
+			continue;
+		}
+		s->now = next;
+	}
+	assert_int_equal(b->taken, BURST_JOBS);
+	return waited_ms;
+}
+
+/* Measurements 8: ten jobs, five seconds apart, once an hour. A fixed interval of 10 s
+ * polls 360 times and lets a job wait for 5 s. */
+static void bursts_start_within_a_second_and_a_half_for_what_fixed_ten_seconds_cost(
+	void **ctx)
+{
+	struct scene *s = scene_of(100, 5, 13000); /* the default of poll_interval_max */
+	int64_t waited_ms = 0;
+	struct burst b;
+
+	(void)ctx;
+	retry_set_random_for_test(dice);
+	(void)poller_add(s->p, 0);
+	for (int hour = 0; hour < BURST_HOURS; hour++)
+		waited_ms += play_hour(s, &b);
+	print_message("mean wait %lld ms, %d polls an hour\n",
+		      (long long)(waited_ms / BURST_HOURS / BURST_JOBS),
+		      s->polls / BURST_HOURS);
+	assert_true(waited_ms / BURST_HOURS / BURST_JOBS <= 1500);
+	assert_true(s->polls / BURST_HOURS <= 360);
+	scene_free(s);
+}
+
+static void a_throttle_halves_the_rate_and_answers_bring_it_back(void **ctx)
+{
+	struct rate_bucket b;
+
+	(void)ctx;
+	rate_init(&b, 8, 10, 0);
+	rate_throttled(&b, 0);
+	assert_true(b.rate > 3.9 && b.rate < 4.1);
+	rate_throttled(&b, 0);
+	assert_true(b.rate > 1.9 && b.rate < 2.1);
+	for (int i = 0; i < 15; i++)
+		rate_succeeded(&b);
+	assert_true(b.rate > 7.9 && b.rate < 8.1);
+}
+
 /* --- where the endpoint tells when there is work --- */
 
 static void being_told_replaces_all_polls_but_one_a_minute(void **ctx)
@@ -452,6 +551,9 @@ int main(void)
 		cmocka_unit_test(an_operator_polls_at_once_whatever_was_planned),
 		cmocka_unit_test(
 			jobs_of_no_entry_take_slots_of_the_host_and_are_not_polled_for),
+		cmocka_unit_test(
+			bursts_start_within_a_second_and_a_half_for_what_fixed_ten_seconds_cost),
+		cmocka_unit_test(a_throttle_halves_the_rate_and_answers_bring_it_back),
 		cmocka_unit_test(being_told_replaces_all_polls_but_one_a_minute),
 		cmocka_unit_test(
 			a_hint_polls_at_once_and_is_believed_less_when_it_was_in_vain),
