@@ -30,6 +30,9 @@ int s3_new(struct aws *aws, const struct settings *settings, struct s3 **ret,
 		free(s3);
 		return mh_err_wrap(err, "s3_endpoint");
 	}
+	s3->is_address = s3->endpoint.host[0] == '[' ||
+			 strspn(s3->endpoint.host, "0123456789.:") ==
+				 strlen(s3->endpoint.host);
 	*ret = s3;
 	return 0;
 }
@@ -63,14 +66,27 @@ struct address {
 	char *origin, *host, *path;
 };
 
+/* No certificate covers a name with a dot, and no address has names below it. */
+static bool names_bucket_in_host(const struct s3 *s3, const char *bucket)
+{
+	int style = s3->settings->s3_style;
+
+	if (style == S3_STYLE_AUTO)
+		style = s3->regional ? S3_STYLE_VIRTUAL : S3_STYLE_PATH;
+	return style == S3_STYLE_VIRTUAL && !strchr(bucket, '.') && !s3->is_address;
+}
+
 static void address_of(const struct s3 *s3, const struct artifact *a, struct address *ret)
 {
 	CLEAN(free) char *key = uri_encode(a->key, strlen(a->key), true);
 
-	if (s3->regional && !strchr(a->bucket, '.')) {
+	if (names_bucket_in_host(s3, a->bucket)) {
+		const char *host = strstr(s3->endpoint.origin, "://") + 3;
+
 		ret->host = mh_format("%s.%s", a->bucket, s3->endpoint.host);
-		ret->origin = mh_format("https://%s", ret->host);
-		ret->path = mh_format("/%s", key);
+		ret->origin = mh_format("%.*s%s.%s", (int)(host - s3->endpoint.origin),
+					s3->endpoint.origin, a->bucket, host);
+		ret->path = mh_format("%s/%s", s3->endpoint.prefix, key);
 		return;
 	}
 	ret->host = mh_strdup(s3->endpoint.host);

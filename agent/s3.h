@@ -8,8 +8,8 @@
  *			s3_upload_complete() makes them one object; or s3_upload_abort()
  *	afterwards	s3_head()
  *
- * Addressing: path style on a configured endpoint; on AWS by bucket name in the
- * host, but for names with a dot, which no certificate covers.
+ * Addressing: s3_style, but a bucket's name is never put in front of an address, and
+ * one with a dot never in the host, which no certificate would cover.
  *
  * Either is confirmed only by a 200 with an ETag: a page of some proxy has none. A
  * PUT's payload hash, the archive's

@@ -13,6 +13,7 @@ struct s3 {
 	struct aws *aws;
 	const struct settings *settings;
 	bool regional; /* AWS itself, no endpoint configured */
+	bool is_address; /* the endpoint is one, not a name */
 	struct aws_endpoint endpoint;
 	TAILQ_HEAD(s3_call_list, s3_call) aborts; /* that nobody waits for */
 };

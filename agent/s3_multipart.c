@@ -105,6 +105,14 @@ void s3_judge_created(const struct http_answer *http, struct s3_answer *a)
 	}
 }
 
+/* Whole, too: the end is there. */
+static bool is_completion(const char *xml, const char *name)
+{
+	CLEAN(free) char *end = mh_format("</%s>", name);
+
+	return is_document(xml, name) && strstr(xml, end);
+}
+
 void s3_judge_completed(const struct s3_call *call, const struct http_answer *http,
 			struct s3_answer *a)
 {
@@ -116,10 +124,11 @@ void s3_judge_completed(const struct s3_call *call, const struct http_answer *ht
 		return;
 	}
 	a->etag[0] = '\0';
-	if (!is_document(xml, "CompleteMultipartUploadResult") ||
-	    !strstr(xml, "</CompleteMultipartUploadResult>") ||
-	    !read_element(xml, "ETag", a->etag, sizeof(a->etag)))
+	if (!is_completion(xml, "CompleteMultipartUploadResult") &&
+	    !is_completion(xml, "CompleteMultipartUploadOutput")) /* moto's name */
 		no_such_answer(a, "a CompleteMultipartUploadResult");
+	else if (!read_element(xml, "ETag", a->etag, sizeof(a->etag)))
+		no_such_answer(a, "an ETag in its CompleteMultipartUploadResult");
 	else if (!read_element(xml, "ChecksumSHA256", a->sha256, sizeof(a->sha256)))
 		a->sha256[0] = '\0';
 }

@@ -22,6 +22,7 @@
 const char *const settings_formats[] = { "zip", "tar", "tar.gz", NULL };
 
 static const char *const in_doubt_choices[] = { "fresh", "adopt", "drop", NULL };
+static const char *const s3_styles[] = { "auto", "path", "virtual", NULL };
 static const char *const log_formats[] = { "text", "json", NULL };
 static const char *const log_levels[] = { "error", "warn", "info", "debug", NULL };
 
@@ -197,6 +198,14 @@ const struct conf_key settings_keys[] = {
 	  .help = "URL of the artifact store; absent: endpoint, else "
 		  "AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, else AWS in the "
 		  "region" },
+	{ .path = "s3_style",
+	  .type = CONF_CHOICE,
+	  AT(s3_style),
+	  .choices = s3_styles,
+	  .def = "auto",
+	  .help = "where a bucket's name stands in a request: path = in the path, "
+		  "virtual = in the host; auto: in the host on AWS, in the path at an "
+		  "s3_endpoint. A name with a dot always stands in the path" },
 	{ .path = "sts_endpoint",
 	  .type = CONF_STRING,
 	  AT(sts_endpoint),

@@ -61,6 +61,9 @@ struct client_tokens_settings {
 	int64_t keep_ms; /* what it said */
 };
 
+/* Where the bucket's name stands in a request to the store. */
+enum s3_style { S3_STYLE_AUTO, S3_STYLE_PATH, S3_STYLE_VIRTUAL };
+
 struct health_settings {
 	char *command; /* absent: none */
 	int64_t interval_ms, timeout_ms;
@@ -68,6 +71,7 @@ struct health_settings {
 
 struct settings {
 	char *endpoint; /* absent: the region's */
+	int s3_style; /* enum s3_style */
 	char *s3_endpoint; /* absent: endpoint, else the region's */
 	char *sts_endpoint; /* absent: the region's */
 	char *region;

@@ -301,5 +301,6 @@ bool uri_is_loopback(const struct uri *u)
 		return ntohl(v4.s_addr) >> 24 == 127;
 	if (inet_pton(AF_INET6, u->host, &v6) == 1)
 		return IN6_IS_ADDR_LOOPBACK(&v6);
-	return strcmp(u->host, "localhost") == 0;
+	/* Names below it are the same host (RFC 6761); libcurl does not ask for them. */
+	return strcmp(u->host, "localhost") == 0 || str_ends_with(u->host, ".localhost");
 }

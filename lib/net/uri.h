@@ -59,7 +59,7 @@ static inline void clean_uri(struct uri *u)
 }
 /* "host[:port]" as the Host header wants it; port left out when the scheme's own. */
 char *uri_host_header(const struct uri *u) MH_MUST_CHECK;
-/* 127.0.0.0/8, ::1 and "localhost". */
+/* 127.0.0.0/8, ::1, "localhost" and names below it. */
 bool uri_is_loopback(const struct uri *u);
 
 #endif

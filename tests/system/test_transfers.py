@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import re
 import sys
 import threading
 import zipfile
@@ -10,7 +11,7 @@ from collections import Counter
 from urllib.parse import parse_qs, urlsplit
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from mh.programs import EMULATOR, Place, wait_for  # noqa: E402
+from mh.programs import AGENT, EMULATOR, Place, wait_for  # noqa: E402
 from mh.proxy import PLACES, Proxy, body, cut, drip, garble, instead, reset, say, stall  # noqa: E402
 from mh.stub import Stub  # noqa: E402
 from mh.tap import check, equal, run, skip, story  # noqa: E402
@@ -23,6 +24,11 @@ BUCKET = "bucket"
 
 def error(code, status):
     return instead(body(f"<Error><Code>{code}</Code></Error>".encode(), status))
+
+
+def peak_kib(program):
+    with open(f"/proc/{program.process.pid}/status") as f:
+        return int(re.search(r"VmHWM:\s+(\d+)", f.read()).group(1))
 
 
 def parameters(request):
@@ -450,6 +456,44 @@ def an_input_over_the_limit_is_refused_before_it_is_fetched():
         s.start(s.takes())
         failed_as(job, "JobFailed", "larger than 6291456 bytes", "input_max")
         equal(len(s.seen("GET")), 1)
+
+
+# ---- places ----
+
+@story
+def a_bucket_may_stand_in_the_path_or_in_the_host():
+    for style, host, path in (("auto", "localhost", f"/{BUCKET}/"), ("path", "localhost", f"/{BUCKET}/"),
+                              ("virtual", f"{BUCKET}.localhost", "/P/")):
+        with Scene(s3_style=style) as s:
+            s.keys["s3_endpoint"] = f"http://localhost:{s.proxy.port}"
+            job = s.input(1 * MIB)
+            s.start(s.takes())
+            s.check_input(job)
+            request = s.seen("GET")[0]
+            equal(request.header(b"host"), f"{host}:{s.proxy.port}".encode())
+            check(request.target.startswith(path), request.target)
+
+
+@story
+def memory_does_not_grow_with_the_artifact():
+    with open(AGENT, "rb") as f:
+        if b"__asan_init" in f.read():
+            skip("a sanitizer keeps freed memory")
+    with Scene() as s:
+        s.keys.update(s3_endpoint=s.emulator.endpoint, part_size="16M", upload_parts_above="64M")
+        first = s.stub.job(outputs=["Out"])
+        s.start('if [ -e "$MILLHAND_INPUT_SRC/f" ]; then stat -c %s "$MILLHAND_INPUT_SRC/f" | grep -qx 314572800; '
+                'else truncate -s 300M "$MILLHAND_OUTPUT_OUT/f"; fi', format="tar")
+        wait_for(lambda: "agent.ready" in s.agent.text(), what="the agent")
+        before = peak_kib(s.agent)
+        finished(first, "success", 60)
+        check(s.s3.head_object(Bucket=BUCKET, Key=first.outputs["Out"])["ETag"].endswith('-19"'), "in parts")
+        with s.stub.lock:  # not offered before it is whole
+            second = s.stub.job()
+            second.inputs["Src"] = first.outputs["Out"]
+        finished(second, "success", 60)
+        grown = peak_kib(s.agent) - before
+        check(grown <= 8 * 1024, f"peak memory grew by {grown} KiB")
 
 
 run()
