@@ -116,7 +116,7 @@ class Host:
 
         equal(os.stat(self.state()).st_mode & 0o777, 0o711, "mode of the state directory")
         equal(sorted(n for n in os.listdir(self.state()) if not n.startswith("ledger.db-")),
-              ["agent.lock", "jobs", "ledger.db", "reserve", "work"], "what is in the state directory")
+              ["agent.lock", "control", "jobs", "ledger.db", "reserve", "work"], "what is in the state directory")
         wait_for(lambda: not left(), what=f"directories to be cleaned: {[os.listdir(self.state(d)) for d in ('jobs', 'work')]}")
         with sqlite3.connect(f"file:{self.state('ledger.db')}?mode=ro", uri=True) as db:
             equal(db.execute("PRAGMA integrity_check").fetchall(), [("ok",)])
