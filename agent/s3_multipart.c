@@ -125,7 +125,7 @@ void s3_judge_completed(const struct s3_call *call, const struct http_answer *ht
 	}
 	a->etag[0] = '\0';
 	if (!is_completion(xml, "CompleteMultipartUploadResult") &&
-	    !is_completion(xml, "CompleteMultipartUploadOutput")) /* moto's name */
+	    !is_completion(xml, "CompleteMultipartUploadResponse")) /* moto's name */
 		no_such_answer(a, "a CompleteMultipartUploadResult");
 	else if (!read_element(xml, "ETag", a->etag, sizeof(a->etag)))
 		no_such_answer(a, "an ETag in its CompleteMultipartUploadResult");

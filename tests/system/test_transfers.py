@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import re
+import shutil
 import sys
 import threading
 import zipfile
@@ -11,7 +12,7 @@ from collections import Counter
 from urllib.parse import parse_qs, urlsplit
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from mh.programs import AGENT, EMULATOR, Place, wait_for  # noqa: E402
+from mh.programs import AGENT, EMULATOR, Place, Program, client, free_port, wait_for  # noqa: E402
 from mh.proxy import PLACES, Proxy, body, cut, drip, garble, instead, reset, say, stall  # noqa: E402
 from mh.stub import Stub  # noqa: E402
 from mh.tap import check, equal, run, skip, story  # noqa: E402
@@ -494,6 +495,29 @@ def memory_does_not_grow_with_the_artifact():
         finished(second, "success", 60)
         grown = peak_kib(s.agent) - before
         check(grown <= 8 * 1024, f"peak memory grew by {grown} KiB")
+
+
+@story
+def a_store_of_another_make_takes_and_gives_large_artifacts():
+    program = shutil.which("moto_server") or "/root/.pyenv/shims/moto_server"
+    if not os.path.exists(program):
+        skip("moto_server is not there")
+    with Scene() as s:
+        port = free_port()
+        moto = Program(s.place, "moto", [program, "-H", "127.0.0.1", "-p", str(port)])
+        s.place.programs.append(moto)
+        wait_for(lambda: "Running on" in moto.text() or not moto.alive(), 60, "moto")
+        if not moto.alive():
+            skip(f"moto_server does not run here: {moto.text()[-200:]}")
+        s.keys["s3_endpoint"] = f"http://127.0.0.1:{port}"
+        s.s3 = client(s.place, "s3", s.keys["s3_endpoint"])
+        s.s3.create_bucket(Bucket=BUCKET)
+        out = s.stub.job(outputs=["Out"])
+        s.start(f'if [ -e "$MILLHAND_INPUT_SRC/f" ]; then {s.takes()}; else {s.makes(11 * MIB)}; fi')
+        finished(out, "success", 60)
+        got, _ = s.check_output(out)
+        check(got["ETag"].endswith('-3"'), got["ETag"])
+        s.check_input(s.input(11 * MIB), 60)
 
 
 run()
