@@ -5,7 +5,7 @@ import resource
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from mh.programs import AGENT, BUILD, Place, Program, wait_for  # noqa: E402
+from mh.programs import AGENT, BUILD, Place, Program, need_mount_namespace, wait_for  # noqa: E402
 from mh.stub import Stub  # noqa: E402
 from mh.tap import check, equal, run, skip, story  # noqa: E402
 from mh.worker import FAST, Marks, action, finished  # noqa: E402
@@ -51,6 +51,7 @@ class Scene:
     def start_on_small_disk(self, options, jobs=None):
         """Its state directory is a file system that it alone sees; `jobs`, when given, lies outside of it.
         Leaves in `state` the path by which we reach it."""
+        need_mount_namespace()
         os.makedirs(self.state)
         script = f"mount -t tmpfs -o {options} none {self.state} || exit 99; "
         if jobs:
@@ -59,8 +60,6 @@ class Scene:
         agent = Program(self.place, "agent", ["unshare", "-m", "sh", "-c", script + f"exec {AGENT} -c {self.conf}"])
         self.place.programs.append(agent)
         self.ready(agent)
-        if not agent.alive() and os.geteuid() != 0:
-            skip(f"no mount namespace here: {agent.text()}")
         self.state = f"/proc/{agent.process.pid}/root{self.state}"
 
     def says(self, event, times=1):

@@ -15,7 +15,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from mh.programs import AGENT, BUILD
 from mh.tap import skip
@@ -109,7 +109,7 @@ def rows(image, database, sql, *values):
     path = os.path.join(image, database)
     if not os.path.exists(path):
         return []
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db:  # or its -shm goes while the image is being removed
         try:
             return db.execute(sql, values).fetchall()
         except sqlite3.OperationalError as e:

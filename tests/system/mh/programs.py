@@ -21,6 +21,7 @@ import threading
 import time
 
 from mh import findings
+from mh.tap import skip
 
 SRC = os.environ.get("MH_SRCDIR") or os.path.abspath(os.path.join(os.path.dirname(__file__), "../../.."))
 BUILD = os.environ.get("MH_BUILDDIR") or SRC
@@ -49,6 +50,13 @@ def wait_for(predicate, seconds=20, what="condition"):
         if time.monotonic() > end:
             raise AssertionError(f"not within {seconds} s: {what}")
         _pause.wait(0.02)
+
+
+def need_mount_namespace():
+    """Skips the story where there is none: for an ordinary user, or below a root that is no mount."""
+    tried = subprocess.run(["unshare", "-m", "true"], capture_output=True, text=True)
+    if tried.returncode != 0:
+        skip(f"no mount namespace here: {tried.stderr.strip()}")
 
 
 def free_port():
