@@ -10,7 +10,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from mh import confine  # noqa: E402
-from mh.programs import AGENT, BUILD, EMULATOR, KEY, PLUGIN_COMMAND, SECRET, SRC, Place, Program, wait_for  # noqa: E402
+from mh.programs import AGENT, BUILD, EMULATOR, KEY, PLUGIN_COMMAND, SECRET, SRC, Place, Program, sanitized, wait_for  # noqa: E402
 from mh.tap import check, equal, run, skip, story  # noqa: E402
 from mh.worker import finished, names_in, zip_of  # noqa: E402
 from mh.worlds import StubWorld  # noqa: E402
@@ -138,6 +138,8 @@ def make_install_puts_them_where_it_is_told_and_nowhere_else():
 # ---- confined as the unit confines ----
 
 def need_seccomp():
+    if sanitized():
+        skip("a sanitizer needs more than the unit gives")
     need_systemd()
     try:
         ctypes.CDLL("libseccomp.so.2")

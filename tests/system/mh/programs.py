@@ -59,6 +59,13 @@ def need_mount_namespace():
         skip(f"no mount namespace here: {tried.stderr.strip()}")
 
 
+def sanitized():
+    """Whether the programs are built with a sanitizer."""
+    with open(AGENT, "rb") as f:
+        program = f.read()
+    return b"__asan_init" in program or b"__tsan_init" in program
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
