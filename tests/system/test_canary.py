@@ -17,15 +17,13 @@ import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from mh.jobs import FIXTURES, Jobs  # noqa: E402
-from mh.programs import AGENT, PLUGIN_COMMAND, Place, conf_value, free_port, wait_for  # noqa: E402
+from mh.programs import AGENT, PLUGIN_COMMAND, Place, conf_value, free_port, sanitized, wait_for  # noqa: E402
 from mh.stub import ApiError, Stub  # noqa: E402
 from mh.tap import check, equal, run, skip, story  # noqa: E402
 from mh.tls import Authority  # noqa: E402
-from mh.worker import FAST, action, failed_as, finished, zip_of  # noqa: E402
+from mh.worker import FAST, action, finished, zip_of  # noqa: E402
 
 OURS = ("millhand-agent", "millhand-job", "millhand-archiv", "millhand-emulat", "git")
-with open(AGENT, "rb") as program:
-    SANITIZED = b"__asan_init" in program.read()
 
 
 def canary(what):
@@ -528,7 +526,7 @@ def crash(program, number):
 
 @story
 def no_process_leaves_a_core_file():
-    if SANITIZED:
+    if sanitized():
         skip("a sanitizer takes crashes for itself, and must trace the process")
     soft_hard = resource.getrlimit(resource.RLIMIT_CORE)
     let_cores_come()

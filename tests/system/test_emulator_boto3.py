@@ -2,14 +2,13 @@
 """boto3 alone as operator and as worker, and the stock AWS CLI, against the real server."""
 import json
 import os
-import shutil
 import sys
 import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from botocore.exceptions import ClientError  # noqa: E402
 from mh.programs import Place, wait_for  # noqa: E402
-from mh.tap import check, equal, raises, run, skip, story  # noqa: E402
+from mh.tap import check, equal, raises, run, story  # noqa: E402
 from mh.worker import names_in, zip_of  # noqa: E402
 
 ROLE = "arn:aws:iam::000000000000:role/pipeline"

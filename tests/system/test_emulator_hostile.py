@@ -9,11 +9,10 @@ import resource
 import socket
 import sqlite3
 import sys
-import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from mh.programs import EMULATOR, SHARED, Place, wait_for  # noqa: E402
+from mh.programs import EMULATOR, SHARED, Place, sanitized, wait_for  # noqa: E402
 from mh.tap import check, equal, run, skip, story  # noqa: E402
 
 SEED = int(os.environ.get("MH_SEED", "7"))
@@ -72,9 +71,7 @@ def ends_well(emulator):
 
 def memory_is_told():
     """Not by a sanitizer's build, which keeps freed memory back."""
-    with open(EMULATOR, "rb") as f:
-        program = f.read()
-    return b"__asan_init" not in program and b"__tsan_init" not in program
+    return not sanitized(EMULATOR)
 
 
 def memory_kb(emulator):

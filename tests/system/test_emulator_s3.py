@@ -3,19 +3,16 @@
 import base64
 import concurrent.futures
 import hashlib
-import hmac
 import http.client
 import os
-import shutil
 import socket
-import subprocess
 import sys
 import urllib.parse
 import urllib.request
 import zlib
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from mh.programs import KEY, REGION, SECRET, Place, client, wait_for
+from mh.programs import REGION, Place, wait_for
 from mh.tap import check, equal, raises, run, skip, story
 
 LONG = b"0123456789abcdef" * 65536  # 1 MiB

@@ -17,7 +17,7 @@ import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from mh.programs import REGION, Place, client, wait_for
-from mh.tap import check, equal, raises, run, skip, story
+from mh.tap import equal, raises, run, skip, story
 
 KEY, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 ROLE = "arn:aws:iam::000000000000:role/r"

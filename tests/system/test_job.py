@@ -10,7 +10,7 @@ import time
 import zipfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from mh.jobs import JOB_ID, Jobs, zip_of  # noqa: E402
+from mh.jobs import Jobs  # noqa: E402
 from mh.procs import alive, command_lines, running  # noqa: E402
 from mh.programs import JOB, wait_for  # noqa: E402
 from mh.tap import check, equal, run, skip, story  # noqa: E402

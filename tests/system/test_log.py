@@ -12,7 +12,7 @@ from mh.logs import Broken, parse, parsed  # noqa: E402
 from mh.programs import AGENT, ARCHIVE, JOB, Place, wait_for  # noqa: E402
 from mh.stub import ApiError, Stub  # noqa: E402
 from mh.tap import check, equal, run, story  # noqa: E402
-from mh.worker import FAST, action, finished, zip_of  # noqa: E402
+from mh.worker import FAST, action, zip_of  # noqa: E402
 
 # What a job, a pipeline or an endpoint may say: as it comes, and as a machine reads it in the log.
 HOSTILE = {

@@ -12,7 +12,7 @@ import zipfile
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from mh.git import Git
 from mh.programs import ARCHIVE, Place, wait_for
-from mh.tap import check, equal, raises, run, skip, story
+from mh.tap import check, equal, run, skip, story
 
 ROLE = "arn:aws:iam::000000000000:role/r"
 

@@ -10,7 +10,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from mh import confine  # noqa: E402
-from mh.programs import AGENT, BUILD, EMULATOR, KEY, PLUGIN_COMMAND, SECRET, SRC, Place, Program, sanitized, wait_for  # noqa: E402
+from mh.programs import AGENT, BUILD, EMULATOR, PLUGIN_COMMAND, SRC, Place, Program, sanitized  # noqa: E402
 from mh.tap import check, equal, run, skip, story  # noqa: E402
 from mh.worker import finished, names_in, zip_of  # noqa: E402
 from mh.worlds import StubWorld  # noqa: E402

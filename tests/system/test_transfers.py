@@ -12,7 +12,7 @@ from collections import Counter
 from urllib.parse import parse_qs, urlsplit
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from mh.programs import AGENT, EMULATOR, Place, Program, client, free_port, wait_for  # noqa: E402
+from mh.programs import EMULATOR, Place, Program, client, free_port, sanitized, wait_for  # noqa: E402
 from mh.proxy import PLACES, Proxy, body, cut, drip, garble, instead, reset, say, stall  # noqa: E402
 from mh.stub import Stub  # noqa: E402
 from mh.tap import check, equal, run, skip, story  # noqa: E402
@@ -478,9 +478,8 @@ def a_bucket_may_stand_in_the_path_or_in_the_host():
 
 @story
 def memory_does_not_grow_with_the_artifact():
-    with open(AGENT, "rb") as f:
-        if b"__asan_init" in f.read():
-            skip("a sanitizer keeps freed memory")
+    if sanitized():
+        skip("a sanitizer keeps freed memory")
     with Scene() as s:
         s.keys.update(s3_endpoint=s.emulator.endpoint, part_size="16M", upload_parts_above="64M")
         first = s.stub.job(outputs=["Out"])

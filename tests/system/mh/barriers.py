@@ -17,16 +17,15 @@ import sqlite3
 import tempfile
 from contextlib import closing, contextmanager
 
-from mh.programs import AGENT, BUILD
+from mh.programs import BUILD, sanitized
 from mh.tap import skip
 
 LIBRARY = os.path.join(BUILD, "tests", "fixtures", ".libs", "barriers.so")
 
 
 def need_library():
-    with open(AGENT, "rb") as f:
-        if b"__asan_init" in f.read():
-            skip("a sanitizer's runtime must be loaded first")
+    if sanitized():
+        skip("a sanitizer's runtime must be loaded first")
     if not os.path.exists(LIBRARY):
         raise AssertionError(f"{LIBRARY} is not built (make check builds it)")
 

@@ -59,9 +59,9 @@ def need_mount_namespace():
         skip(f"no mount namespace here: {tried.stderr.strip()}")
 
 
-def sanitized():
-    """Whether the programs are built with a sanitizer."""
-    with open(AGENT, "rb") as f:
+def sanitized(path=None):
+    """Whether a program (the agent, unless another is named) is built with a sanitizer."""
+    with open(path or AGENT, "rb") as f:
         program = f.read()
     return b"__asan_init" in program or b"__tsan_init" in program
 

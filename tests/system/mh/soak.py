@@ -16,7 +16,7 @@ import socket
 import sqlite3
 import threading
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError
 
 from mh import points
 from mh.programs import Place, wait_for
