@@ -8,7 +8,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from mh.pages import Page  # noqa: E402
-from mh.programs import AGENT, ARCHIVE, BUILD, EMULATOR, JOB, MILLHAND, PLUGIN_COMMAND, SRC, Place  # noqa: E402
+from mh.programs import AGENT, ARCHIVE, BUILD, EMULATOR, JOB, MILLHAND, PLUGIN_COMMAND, SHARED, SRC, Place  # noqa: E402
 from mh.tap import check, equal, run, skip, story  # noqa: E402
 
 PAGES = os.path.join(SRC, "docs", "man")
@@ -405,6 +405,32 @@ def every_header_compiles_alone():
     check(len(headers) > 50, f"{len(headers)} headers")
     told = subprocess.run([compiler] + flags + ["-Wno-pragma-once-outside-header"] + headers, capture_output=True, text=True)
     equal((told.returncode, told.stderr), (0, ""), "headers that do not compile alone")
+
+
+# ---- docs/statements.md ----
+
+@story
+def every_statement_has_a_row_and_a_test_and_nothing_else_has():
+    told = re.findall(r"^\| (\d{3}-\w+) \| (.+) \| `(\w+)` \|$", text_of("docs", "statements.md"), re.M)
+    rows_of = {number: test for number, _, test in told}
+    equal(len(rows_of), len(told), "each statement once")
+    tests = []
+    for name in sorted(os.listdir(os.path.join(SRC, "tests", "system"))):
+        document = re.fullmatch(r"test_statements_(\d{3})\.py", name)
+        found = re.findall(r"^@statement\ndef (\w+)\(w\):", text_of("tests", "system", name), re.M) if document else []
+        check(all(test.startswith(f"H_{document[1]}_") for test in found), f"{name}: {found}")
+        tests += found
+    equal(sorted(rows_of.values()), sorted(tests), "tests in docs/statements.md")
+    for number, test in rows_of.items():
+        check(test.startswith(f"H_{number.replace('-', '_')}_"), f"{number} is told by {test}")
+    theirs = os.path.join(SHARED, "reference", "semantics.md")
+    if not os.path.exists(theirs):
+        skip("no ../shared/reference/semantics.md beside the project")
+    with open(theirs, encoding="utf-8") as f:
+        text = f.read()
+    stated = re.findall(r"^- (\d{3}-\w+) ", text[text.index("\n## H."):text.index("\n## I.")], re.M)
+    check(len(stated) > 90, f"{len(stated)} statements")
+    equal(sorted(rows_of), sorted(stated), "statements")
 
 
 # ---- the distribution ----
