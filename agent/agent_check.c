@@ -2,6 +2,7 @@
  * one; while it fails nothing is polled. */
 #include "agent/agent_impl.h"
 #include "agent/creds_process.h"
+#include "agent/metrics.h"
 #include "lib/base/log.h"
 #include "lib/base/macros.h"
 
@@ -30,6 +31,7 @@ static void judge(struct agent *a, const struct mh_err *failed)
 	else if (a->check.failing)
 		log_event(LOG_LEVEL_INFO, "health.ok",
 			  "the health command succeeds again", LOG_END);
+	METRIC_INC(METRIC_HEALTH_RUNS, failed ? "failed" : "ok");
 	a->check.failing = failed != NULL;
 	a->check.due_ms = clock_mono_ms() + a->settings->health.interval_ms;
 }

@@ -2,6 +2,7 @@
  * of jobs that are over (limits and reserve: host.h). */
 #include "agent/agent_impl.h"
 #include "agent/host.h"
+#include "agent/metrics.h"
 #include "lib/base/log.h"
 #include "lib/base/macros.h"
 
@@ -94,6 +95,7 @@ static void collect(struct agent *a)
 	a->host.collected_to = n;
 	a->host.collecting = true;
 	a->host.collected++;
+	METRIC_INC(METRIC_COLLECTED, NULL);
 	jobdir_remove(a->dirs, n);
 	log_event(LOG_LEVEL_WARN, "disk.collected",
 		  "what was kept of a finished job is removed to make room",

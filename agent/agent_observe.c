@@ -210,6 +210,11 @@ void agent_observe_start(struct agent *a)
 	METRIC_ADD(METRIC_CREDS_REFRESHES, 0, "ok");
 	METRIC_ADD(METRIC_CREDS_REFRESHES, 0, "failed");
 	METRIC_ADD(METRIC_LEDGER_FAILURES, 0, NULL);
+	METRIC_ADD(METRIC_COLLECTED, 0, NULL);
+	if (a->settings->health.command && *a->settings->health.command) {
+		METRIC_ADD(METRIC_HEALTH_RUNS, 0, "ok");
+		METRIC_ADD(METRIC_HEALTH_RUNS, 0, "failed");
+	}
 	METRIC_ADD(METRIC_CONFIG_RELOADS, 0, "true");
 	METRIC_ADD(METRIC_CONFIG_RELOADS, 0, "false");
 }
@@ -288,7 +293,7 @@ static void set_process(const struct agent *a)
 	struct rlimit limit;
 	struct rusage usage;
 	struct mh_err ignored;
-	int64_t bytes = 0;
+	int64_t bytes = 0, inodes = -1;
 
 	METRIC_SET(METRIC_BUILD_INFO, 1, PACKAGE_VERSION);
 	METRIC_SET(METRIC_START_TIME, a->started_wall_ms, NULL);
@@ -302,8 +307,13 @@ static void set_process(const struct agent *a)
 				   (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) /
 					   1000,
 			   NULL);
-	if (jobdirs_free_bytes(a->dirs, &bytes, &ignored) == 0)
+	if (jobdirs_free(a->dirs, &bytes, &inodes, &ignored) == 0) {
 		METRIC_SET(METRIC_DISK_FREE, bytes, NULL);
+		if (inodes >= 0)
+			METRIC_SET(METRIC_DISK_FREE_INODES, inodes, NULL);
+	}
+	METRIC_SET(METRIC_DISK_RESERVE, a->host.reserved ? HOST_RESERVE_BYTES : 0, NULL);
+	METRIC_SET(METRIC_JOBS_BY_FDS, a->host.jobs_by_files, NULL);
 }
 
 static void set_state(const struct agent *a)

@@ -45,6 +45,10 @@ static void read_in_thread(uv_work_t *work)
 
 	if (settings_read(r->agent->options.config, NULL, &r->next, &r->err) != 0)
 		return;
+	if (creds_store_check(&r->next, &r->err) != 0) {
+		(void)mh_err_wrap(&r->err, "%s", r->agent->options.config);
+		return;
+	}
 	r->plugins = mh_alloc(r->next.actions.count * sizeof(*r->plugins));
 	if (describe_all(&r->next, r->stop_fd, r->plugins, &r->err) != 0)
 		(void)mh_err_wrap(&r->err, "%s", r->agent->options.config);
@@ -155,10 +159,12 @@ static void move_slots(struct agent *a)
 		poller_waiting(a->poller, true, clock_mono_ms());
 }
 
-static void set_log_level(const struct agent *a)
+static void set_log(const struct agent *a)
 {
 	if (!a->options.verbose)
 		log_set_level(settings_log_level(a->settings));
+	log_set_format((enum log_format)a->settings->log_format);
+	zygote_log_json(a->zygote, a->settings->log_format == LOG_FORMAT_JSON);
 }
 
 static void log_reloaded(const struct agent *a, const struct buf *kept)
@@ -196,7 +202,8 @@ static void swap(struct agent *a, struct reload *r)
 	agent_third_reload(a);
 	agent_observe_recall(a, polls);
 	move_slots(a);
-	set_log_level(a);
+	set_log(a);
+	creds_store_reload(a->creds);
 	a->disk_at_ms = 0; /* min_free may be another */
 	agent_host_start(a);
 	METRIC_INC(METRIC_CONFIG_RELOADS, "true");

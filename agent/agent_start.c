@@ -115,6 +115,7 @@ int agent_new(struct settings *settings, const struct agent_options *options,
 	agent_notify_open(a);
 	host_raise_files();
 	a->zygote = zygote_new(job_program);
+	zygote_log_json(a->zygote, settings->log_format == LOG_FORMAT_JSON);
 	if (open_all(a, err) != 0) {
 		agent_free(a);
 		return -1;

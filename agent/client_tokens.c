@@ -4,6 +4,7 @@
 
 #include "agent/client_file.h"
 #include "agent/creds_process.h"
+#include "agent/metrics.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/macros.h"
@@ -142,13 +143,18 @@ static void answer_from_file(struct client_tokens *t, const char *client_id,
 			     client_token_fn done, void *ctx)
 {
 	struct mh_err err = MH_ERR_INIT;
+	bool there = refresh_file(t, &err) == 0;
 	const char *token = NULL;
 
-	if (refresh_file(t, &err) == 0) {
+	if (there) {
 		token = client_file_find(&t->file, client_id);
 		if (!token)
 			(void)unknown(t->path, client_id, &err);
 	}
+	METRIC_INC(METRIC_CLIENT_TOKENS, "file",
+		   token   ? "ok"
+		   : there ? "unknown"
+			   : "failed");
 	done(ctx, token, token ? NULL : &err);
 }
 
@@ -245,6 +251,7 @@ static void command_ended(void *ctx, const char *text, size_t len,
 		(void)mh_err_wrap(&err, "client_tokens.command, client %s", c->id);
 	else
 		token = mh_strdup(c->token);
+	METRIC_INC(METRIC_CLIENT_TOKENS, "command", rc == 0 ? "ok" : "failed");
 	answer_all(c, token, rc == 0 ? NULL : &err);
 	start_waiting(t);
 }
@@ -264,10 +271,13 @@ static void start_command(struct client *c)
 		answer_all(c, NULL, &err);
 		return;
 	}
-	if (creds_process_start_text(&command, command_ended, c, &c->process, &err) != 0)
-		answer_all(c, NULL, &err);
-	else
+	if (creds_process_start_text(&command, command_ended, c, &c->process, &err) ==
+	    0) {
 		c->tokens->running++;
+		return;
+	}
+	METRIC_INC(METRIC_CLIENT_TOKENS, "command", "failed");
+	answer_all(c, NULL, &err);
 }
 
 static struct client *find_waiting(const struct client_tokens *t)

@@ -10,11 +10,11 @@
 #include "lib/base/log.h"
 #include "lib/base/macros.h"
 
-#define LEAD_MS          (10 * 60 * INT64_C(1000))
-#define REFRESH_MIN_MS   1000
-#define RETRY_CAP_MS     60000
-#define REFUSED_AFTER_MS 10000 /* not another set before this */
-#define HIDDEN_SETS      4 /* the last so many stay out of the log */
+#define LEAD_MS        (10 * 60 * INT64_C(1000))
+#define REFRESH_MIN_MS 1000
+#define RETRY_CAP_MS   60000
+#define REFUSED_BASES  10 /* of retry_base: not another set before this */
+#define HIDDEN_SETS    4 /* the last so many stay out of the log */
 
 enum wait_state { WAIT_PENDING, WAIT_GOOD, WAIT_BAD };
 
@@ -178,11 +178,13 @@ struct creds_wait *creds_store_refused(struct creds_store *s, uint64_t generatio
 {
 	struct creds_wait *w = new_wait(s, generation, done, ctx);
 	int64_t now = clock_mono_ms();
+	int64_t again = s->asked_mono_ms +
+			REFUSED_BASES * s->tools.settings->retry_base_ms;
 
 	if (generation != s->generation && creds_store_now(s))
 		settle(w, NULL);
 	else if (!s->fetch && !creds_plan_is_static(&s->plan) &&
-		 (now < s->retry_mono_ms || now < s->asked_mono_ms + REFUSED_AFTER_MS))
+		 (now < s->retry_mono_ms || now < again))
 		settle(w, s->failures > 0 ? &s->last : NULL);
 	else
 		begin_fetch(s);
@@ -326,6 +328,13 @@ static void begin_fetch(struct creds_store *s)
 		s->fetch = creds_fetch_start(&s->tools, &s->plan, fetched, s);
 }
 
+void creds_store_reload(struct creds_store *s)
+{
+	creds_fetch_cancel(s->fetch); /* it asks whom the old configuration named */
+	s->fetch = NULL;
+	begin_fetch(s);
+}
+
 /* --- life
  * ---------------------------------------------------------------------------------- */
 
@@ -361,18 +370,26 @@ static void init_timer(struct creds_store *s, uv_timer_t *timer)
 	s->handles++;
 }
 
-int creds_store_new(const struct creds_tools *tools, struct creds_store **ret,
-		    struct mh_err *err)
+int creds_store_check(const struct settings *settings, struct mh_err *err)
 {
 	CLEAN(creds_plan) struct creds_plan plan = { 0 };
-	struct creds_store *s;
 
-	if (creds_plan_make(&tools->settings->credentials, &plan, err) != 0)
+	if (creds_plan_make(&settings->credentials, &plan, err) != 0)
 		return -1;
 	if (creds_plan_is_static(&plan) && creds_check(&plan.keys, err) != 0) {
 		err->cls = MH_E_CONFIG;
 		return mh_err_wrap(err, "credentials: %s", plan.name);
 	}
+	return 0;
+}
+
+int creds_store_new(const struct creds_tools *tools, struct creds_store **ret,
+		    struct mh_err *err)
+{
+	struct creds_store *s;
+
+	if (creds_store_check(tools->settings, err) != 0)
+		return -1;
 	s = mh_alloc(sizeof(*s));
 	s->tools = *tools;
 	TAILQ_INIT(&s->waits);

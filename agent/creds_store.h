@@ -20,6 +20,11 @@
 struct creds_store;
 int creds_store_new(const struct creds_tools *tools, struct creds_store **ret,
 		    struct mh_err *err) MH_MUST_CHECK;
+/* Whether these settings name credentials that can be tried; asks nobody. Any thread. */
+int creds_store_check(const struct settings *settings, struct mh_err *err) MH_MUST_CHECK;
+/* The settings are others: what they name is fetched, also when it is the same; the set
+ * in use is used until then. */
+void creds_store_reload(struct creds_store *s);
 /* Cancels what is under way, without callbacks; before the loop is freed. */
 void creds_store_free(struct creds_store *s);
 

@@ -493,14 +493,22 @@ bool jobdirs_oldest(struct jobdirs *dirs, int64_t after,
 	return true;
 }
 
-int jobdirs_free_bytes(const struct jobdirs *dirs, int64_t *ret, struct mh_err *err)
+int jobdirs_free(const struct jobdirs *dirs, int64_t *ret_bytes, int64_t *ret_inodes,
+		 struct mh_err *err)
 {
-	struct host_space jobs, work;
+	struct host_space places[2];
 
-	if (host_measure(dirs->jobs_fd, &jobs, err) != 0 ||
-	    host_measure(dirs->work_fd, &work, err) != 0)
+	if (host_measure(dirs->jobs_fd, &places[0], err) != 0 ||
+	    host_measure(dirs->work_fd, &places[1], err) != 0)
 		return -1;
-	*ret = jobs.bytes < work.bytes ? jobs.bytes : work.bytes;
+	*ret_bytes = places[0].bytes < places[1].bytes ? places[0].bytes
+						       : places[1].bytes;
+	*ret_inodes = -1;
+	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+		if (places[i].inodes_all > 0 &&
+		    (*ret_inodes < 0 || places[i].inodes < *ret_inodes))
+			*ret_inodes = places[i].inodes;
+	}
 	return 0;
 }
 

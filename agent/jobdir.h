@@ -79,9 +79,10 @@ int jobdirs_sweep(struct jobdirs *dirs, bool (*keep)(void *ctx, int64_t n), void
 bool jobdirs_oldest(struct jobdirs *dirs, int64_t after,
 		    bool (*keep)(void *ctx, int64_t n), void *ctx, int64_t *ret_n);
 
-/* Free bytes for us on the fuller of the two file systems. */
-int jobdirs_free_bytes(const struct jobdirs *dirs, int64_t *ret,
-		       struct mh_err *err) MH_MUST_CHECK;
+/* Free for us on the fuller of the two file systems: bytes, and inodes (-1 where neither
+ * has such a limit). */
+int jobdirs_free(const struct jobdirs *dirs, int64_t *ret_bytes, int64_t *ret_inodes,
+		 struct mh_err *err) MH_MUST_CHECK;
 
 /* Directories on the file systems that jobs fill; borrowed. */
 #define JOBDIRS_PLACES 2

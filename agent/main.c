@@ -182,15 +182,10 @@ static void protect(void)
 	(void)setenv("UV_THREADPOOL_SIZE", "2", 0); /* else libuv starts four */
 }
 
-/* Shims write to the same log, so they are told its format. */
 static void start_log(const struct settings *s, bool verbose)
 {
 	log_init("millhand-agent", (enum log_format)s->log_format,
 		 verbose ? LOG_LEVEL_DEBUG : settings_log_level(s));
-	if (s->log_format == LOG_FORMAT_JSON)
-		(void)setenv("MILLHAND_LOG_FORMAT", "json", 1); /* else they log text */
-	else
-		(void)unsetenv("MILLHAND_LOG_FORMAT"); /* a valid name */
 }
 
 /* 78 is for what a person must mend: services are not restarted then. */

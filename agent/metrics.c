@@ -228,6 +228,13 @@ static const struct family families[METRIC_COUNT] = {
 				  "How long the agent's credentials still live; absent "
 				  "when "
 				  "they have no end." },
+	[METRIC_CLIENT_TOKENS] = { "client_token_lookups_total",
+				   COUNTER,
+				   1,
+				   NULL,
+				   { "source", "outcome" },
+				   "Tokens of third-party clients that were looked up: "
+				   "ok, unknown (no such client), failed." },
 	[METRIC_LEDGER_COMMITS] = { "ledger_commits_total",
 				    COUNTER,
 				    1,
@@ -278,6 +285,33 @@ static const struct family families[METRIC_COUNT] = {
 			       "Free for the agent on the fuller file system of "
 			       "state_dir "
 			       "and work_dir." },
+	[METRIC_DISK_FREE_INODES] = { "disk_free_inodes",
+				      GAUGE,
+				      1,
+				      NULL,
+				      { NULL },
+				      "The same for inodes; absent where the file system "
+				      "has no such limit." },
+	[METRIC_DISK_RESERVE] = { "disk_reserve_bytes",
+				  GAUGE,
+				  1,
+				  NULL,
+				  { NULL },
+				  "Kept back for results on a full disk; 0: it was used, "
+				  "or cannot be had." },
+	[METRIC_COLLECTED] = { "directories_collected_total",
+			       COUNTER,
+			       1,
+			       NULL,
+			       { NULL },
+			       "Directories of finished jobs that were removed early, to "
+			       "make room." },
+	[METRIC_HEALTH_RUNS] = { "health_command_total",
+				 COUNTER,
+				 1,
+				 NULL,
+				 { "outcome" },
+				 "Runs of the health command: ok, failed." },
 	[METRIC_OPEN_FDS] = { "open_fds",
 			      GAUGE,
 			      1,
@@ -290,6 +324,13 @@ static const struct family families[METRIC_COUNT] = {
 			     NULL,
 			     { NULL },
 			     "Descriptors that it may have open." },
+	[METRIC_JOBS_BY_FDS] = { "host_slots_by_fds",
+				 GAUGE,
+				 1,
+				 NULL,
+				 { NULL },
+				 "Jobs at once that the limit of descriptors is enough "
+				 "for." },
 	[METRIC_RESIDENT] = { "resident_memory_bytes",
 			      GAUGE,
 			      1,

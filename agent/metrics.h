@@ -57,6 +57,7 @@
 	X(RESULT_OLDEST)                                                                 \
 	X(CREDS_REFRESHES)                                                               \
 	X(CREDS_EXPIRY)                                                                  \
+	X(CLIENT_TOKENS)                                                                 \
 	X(LEDGER_COMMITS)                                                                \
 	X(LEDGER_FAILURES)                                                               \
 	X(LEDGER_DURATION)                                                               \
@@ -65,8 +66,13 @@
 	X(PAUSED)                                                                        \
 	X(READY)                                                                         \
 	X(DISK_FREE)                                                                     \
+	X(DISK_FREE_INODES)                                                              \
+	X(DISK_RESERVE)                                                                  \
+	X(COLLECTED)                                                                     \
+	X(HEALTH_RUNS)                                                                   \
 	X(OPEN_FDS)                                                                      \
 	X(MAX_FDS)                                                                       \
+	X(JOBS_BY_FDS)                                                                   \
 	X(RESIDENT)                                                                      \
 	X(CPU)                                                                           \
 	X(LOOP_TURNS)

@@ -229,6 +229,7 @@ const struct conf_key settings_keys[] = {
 	{ .path = "credentials",
 	  .type = CONF_GROUP,
 	  AT(credentials),
+	  .reloadable = true,
 	  .sub = settings_credentials_keys,
 	  .help = "credentials of the agent; absent: the environment, web identity, a "
 		  "profile, the container, the instance, in this order" },
@@ -549,6 +550,7 @@ const struct conf_key settings_keys[] = {
 	  AT(log_format),
 	  .def = "text",
 	  .choices = log_formats,
+	  .reloadable = true,
 	  .help = "form of the lines on standard error" },
 	{ .path = "log_level",
 	  .type = CONF_CHOICE,

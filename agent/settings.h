@@ -132,6 +132,10 @@ bool settings_is_third_party(const struct action_settings *a);
 char *settings_plugin_path(const struct settings *s,
 			   const struct action_settings *a) MH_MUST_CHECK;
 
+/* The file that posix_spawnp() would start for that word, by PATH; NULL when there is
+ * none that this user may execute. The caller frees it. */
+char *settings_find_program(const char *word) MH_MUST_CHECK;
+
 enum log_level settings_log_level(const struct settings *s);
 
 /* Whether the file holds a secret and others than its owner and group may read it. */

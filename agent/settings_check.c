@@ -206,11 +206,28 @@ static int check_credentials(const struct check *c)
 	return 0;
 }
 
+/* Of whose words the first is a program that can be started, now that a person looks. */
+static int check_command(const struct check *c, const char *key, const char *command)
+{
+	CLEAN(free) char *file = NULL;
+	char **words = NULL;
+	struct mh_err why;
+	int rc = 0;
+
+	if (creds_split_command(command, &words, &why) != 0)
+		return bad(c, key, "%s", why.text);
+	file = settings_find_program(words[0]);
+	if (!file)
+		rc = bad(c, key, "there is no program \"%s\" that may be started",
+			 words[0]);
+	creds_words_free(words);
+	return rc;
+}
+
 static int check_client_tokens(const struct check *c)
 {
 	const struct client_tokens_settings *t = &c->settings->client_tokens;
 	CLEAN(client_file) struct client_file found = { 0 };
-	char **words = NULL;
 	struct mh_err why;
 
 	if (t->file && t->command)
@@ -220,10 +237,14 @@ static int check_client_tokens(const struct check *c)
 			   t->file);
 	if (t->file && client_file_read(t->file, &found, &why) != 0)
 		return bad(c, "client_tokens.file", "%s", why.text);
-	if (t->command && creds_split_command(t->command, &words, &why) != 0)
-		return bad(c, "client_tokens.command", "%s", why.text);
-	creds_words_free(words);
-	return 0;
+	return t->command ? check_command(c, "client_tokens.command", t->command) : 0;
+}
+
+static int check_health(const struct check *c)
+{
+	const char *command = c->settings->health.command;
+
+	return command && *command ? check_command(c, "health.command", command) : 0;
 }
 
 static int check_absolute(const struct check *c, const char *key, const char *value)
@@ -396,7 +417,8 @@ int settings_check(const char *path, const char *text, const struct settings *s,
 
 	if (check_file_mode(&c) != 0 || check_directories(&c) != 0 ||
 	    check_network(&c) != 0 || check_metrics(&c) != 0 ||
-	    check_credentials(&c) != 0 || check_client_tokens(&c) != 0)
+	    check_credentials(&c) != 0 || check_client_tokens(&c) != 0 ||
+	    check_health(&c) != 0)
 		return -1;
 	if (s->poll_interval_min_ms > s->poll_interval_max_ms)
 		return bad(&c, "poll_interval_min", "is longer than poll_interval_max");

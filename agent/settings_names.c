@@ -1,5 +1,7 @@
 /* How an action entry is called, and what follows from its names. */
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "agent/settings.h"
 #include "lib/base/macros.h"
@@ -27,6 +29,34 @@ char *settings_plugin_path(const struct settings *s, const struct action_setting
 	if (a->plugin[0] == '/')
 		return mh_strdup(a->plugin);
 	return mh_format("%s/%s.so", s->plugin_dir, a->plugin);
+}
+
+static bool is_program(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
+}
+
+char *settings_find_program(const char *word)
+{
+	const char *path = getenv("PATH");
+
+	if (strchr(word, '/'))
+		return is_program(word) ? mh_strdup(word) : NULL;
+	path = path ? path : "/bin:/usr/bin"; /* as the C library does */
+	while (*word) {
+		size_t len = strcspn(path, ":");
+		CLEAN(free)
+		char *file = mh_format("%.*s%s%s", (int)len, path, len ? "/" : "", word);
+
+		if (is_program(file))
+			return STEAL_PTR(file);
+		if (!path[len])
+			break;
+		path += len + 1;
+	}
+	return NULL;
 }
 
 enum log_level settings_log_level(const struct settings *s)

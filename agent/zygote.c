@@ -22,6 +22,7 @@ struct zygote {
 	char *program;
 	int fd; /* the socket it is asked on; -1: none runs */
 	pid_t pid;
+	bool json; /* how shims log */
 	pid_t *shims; /* not reaped yet, owned */
 	size_t shim_count, shim_cap;
 };
@@ -42,7 +43,6 @@ static bool is_passed_on(const char *entry)
 		"LANG=",
 		"TZ=",
 		"JOURNAL_STREAM=",
-		"MILLHAND_LOG_FORMAT=",
 		"ASAN_OPTIONS=",
 		"UBSAN_OPTIONS=",
 		"LSAN_OPTIONS=",
@@ -59,15 +59,18 @@ static bool is_passed_on(const char *entry)
 	return str_starts_with(entry, "LC_");
 }
 
-static char **job_environment(void)
+static char **job_environment(bool json)
 {
+	static char log_json[] = "MILLHAND_LOG_FORMAT=json";
 	char *const *from = environ;
 	size_t count = 0, n = 0;
 	char **to;
 
 	while (from[count])
 		count++;
-	to = mh_alloc((count + 1) * sizeof(*to));
+	to = mh_alloc((count + 2) * sizeof(*to));
+	if (json)
+		to[n++] = log_json; /* else they log text */
 	for (size_t i = 0; i < count; i++) {
 		if (is_passed_on(from[i]))
 			to[n++] = from[i];
@@ -97,13 +100,13 @@ static int prepare_spawn(const int *fds, int fd_count,
 	return rc;
 }
 
-static int spawn(const char *program, const char *option, const int *fds, int fd_count,
+static int spawn(const struct zygote *z, const char *option, const int *fds, int fd_count,
 		 pid_t *ret, struct mh_err *err)
 {
 	CLEAN(free) char *name = mh_strdup("millhand-job");
 	CLEAN(free) char *argument = option ? mh_strdup(option) : NULL;
 	char *argv[] = { name, argument, NULL };
-	char **envp = job_environment();
+	char **envp = job_environment(z->json);
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
 	int rc = ENOMEM;
@@ -111,7 +114,7 @@ static int spawn(const char *program, const char *option, const int *fds, int fd
 	if (posix_spawn_file_actions_init(&actions) == 0) {
 		if (posix_spawnattr_init(&attr) == 0) {
 			if (prepare_spawn(fds, fd_count, &actions, &attr) == 0)
-				rc = posix_spawn(ret, program, &actions, &attr, argv,
+				rc = posix_spawn(ret, z->program, &actions, &attr, argv,
 						 envp);
 			(void)posix_spawnattr_destroy(&attr);
 		}
@@ -119,7 +122,7 @@ static int spawn(const char *program, const char *option, const int *fds, int fd
 	}
 	free(envp);
 	errno = rc;
-	return rc == 0 ? 0 : mh_err_sys(err, "start %s", program);
+	return rc == 0 ? 0 : mh_err_sys(err, "start %s", z->program);
 }
 
 /* Copies above every number that is about to be assigned. */
@@ -139,7 +142,7 @@ static int spawn_directly(const struct zygote *z, const int *fds, int count, pid
 		moved += rc == 0;
 	}
 	if (rc == 0)
-		rc = spawn(z->program, NULL, high, count, ret, err);
+		rc = spawn(z, NULL, high, count, ret, err);
 	while (moved > 0)
 		(void)close(high[--moved]); /* the shim has its own */
 	return rc;
@@ -164,6 +167,14 @@ static void end_zygote(struct zygote *z)
 	z->fd = -1;
 	(void)kill(z->pid, SIGKILL); /* ours, and not reaped yet */
 	(void)waitid(P_PID, (id_t)z->pid, &(siginfo_t){ 0 }, WEXITED);
+}
+
+void zygote_log_json(struct zygote *z, bool json)
+{
+	if (z->json == json)
+		return;
+	z->json = json;
+	end_zygote(z); /* the next one is told */
 }
 
 void zygote_free(struct zygote *z)
@@ -233,7 +244,7 @@ static int start_zygote(struct zygote *z, struct mh_err *err)
 	    setsockopt(ours, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) != 0)
 		return mh_err_sys(err, "setsockopt");
 	if (move_up(its, &high, err) != 0 ||
-	    spawn(z->program, "--zygote", &high, 1, &z->pid, err) != 0)
+	    spawn(z, "--zygote", &high, 1, &z->pid, err) != 0)
 		return -1;
 	z->fd = STEAL_FD(ours);
 	return 0;

@@ -15,6 +15,7 @@
 #ifndef MH_AGENT_ZYGOTE_H
 #define MH_AGENT_ZYGOTE_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "lib/base/err.h"
@@ -26,6 +27,9 @@ struct zygote;
 
 struct zygote *zygote_new(const char *job_program) MH_MUST_CHECK;
 void zygote_free(struct zygote *z);
+/* Shims write to the agent's log: in JSON, or as text, which is how it begins. Those
+ * that run go on as they do. */
+void zygote_log_json(struct zygote *z, bool json);
 
 /* Takes note of the shims that have ended. A SIGCHLD alone says when that can be done:
  * one that is traced shows its end on a pidfd long before it may be reaped. */

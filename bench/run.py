@@ -17,6 +17,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "tests", "system")]
 
 from measure import agent_rows, emulator_rows, machine  # noqa: E402
+from measure.plot import as_svg  # noqa: E402
 from measure.scene import Scene  # noqa: E402
 from measure.table import as_markdown, as_text  # noqa: E402
 
@@ -44,6 +45,7 @@ def arguments():
                    help="seconds to wait for a quiet moment before each sample (default 60)")
     p.add_argument("--dir", help="where state and data directories are made (default: $TMPDIR or /tmp)")
     p.add_argument("--markdown", metavar="FILE", help="write the table there, too")
+    p.add_argument("--plot", metavar="FILE", help="write a picture (SVG) of what has an expectation there")
     a = p.parse_args()
     unknown = set(a.rows.split(",")) - set(ROWS)
     if unknown:
@@ -82,6 +84,9 @@ def main():
     if a.markdown:
         with open(a.markdown, "w") as f:
             f.write("\n".join(f"- {name}: {value}" for name, value in facts) + "\n\n" + as_markdown(rows) + "\n")
+    if a.plot:
+        with open(a.plot, "w") as f:
+            f.write(as_svg(rows))
     sys.exit(1 if failed else 0)
 
 

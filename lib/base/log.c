@@ -49,6 +49,13 @@ void log_set_level(enum log_level level)
 	pthread_mutex_unlock(&sink.lock);
 }
 
+void log_set_format(enum log_format format)
+{
+	pthread_mutex_lock(&sink.lock);
+	sink.format = format;
+	pthread_mutex_unlock(&sink.lock);
+}
+
 static const char *level_name(enum log_level level)
 {
 	switch (level) {

@@ -45,6 +45,7 @@ struct log_field {
 /* program is borrowed and must live on. Thread-safe from then on. */
 void log_init(const char *program, enum log_format format, enum log_level level);
 void log_set_level(enum log_level level);
+void log_set_format(enum log_format format);
 int log_level_parse(const char *s, enum log_level *ret, struct mh_err *err) MH_MUST_CHECK;
 
 void log_event_fields(enum log_level level, const char *event, const char *message,

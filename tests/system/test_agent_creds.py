@@ -314,13 +314,14 @@ def a_refresh_that_fails_for_long_harms_no_job_and_heals():
 @story
 def keys_that_the_service_refuses_are_renewed_once_for_all_who_ask():
     with Metadata() as m, Scene(env=imds(m), clouds=[m], poll_rate=100) as s:
-        s.start(*[action(s.place, "true", provider=p) for p in ("A", "B", "C", "D")])
+        # Slots of its own for each, so that their polls are under way side by side.
+        s.start(*[action(s.place, "true", provider=p, max_jobs=2) for p in ("A", "B", "C", "D")])
         s.polls_with("ASIAINSTANCE1")
         wait_for(lambda: len(s.stub.requests) > 8, what="polls of all types")
         asked, m.hang = len(m.requests), threading.Event()
         refused = []
         s.stub.accepts = lambda key, token: key != "ASIAINSTANCE1" or refused.append(key)
-        wait_for(lambda: len(refused) >= 4 and len(m.requests) > asked, 40, "a refusal for each type")
+        wait_for(lambda: len(refused) >= 4 and len(m.requests) > asked, what="a refusal for each type")
         equal(len(m.requests), asked + 1, "requests to the instance while one is under way")
         m.hang.set()
         s.agent.send(signal.SIGUSR1)

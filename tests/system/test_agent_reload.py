@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """HUP: the configuration is swapped whole, or the old one stays whole, and jobs keep what they began with."""
+import json
 import os
 import shutil
 import signal
@@ -122,18 +123,54 @@ def keys_that_only_a_start_takes_over_are_named_and_kept():
     with Scene() as s:
         s.start(s.marks.command("old"))
         succeed(s)
-        secret = "another-secret-0123456789"
-        s.write(s.marks.command("new"), state_dir=s.place.path("elsewhere"), region="eu-west-1", log_level="debug",
-                credentials={"access_key_id": "other", "secret_access_key": secret})
+        s.write(s.marks.command("new"), state_dir=s.place.path("elsewhere"), region="eu-west-1", log_level="debug")
         s.hup()
         line = s.says("agent.reload_kept")
-        check('keys="region, credentials, state_dir, work_dir"' in line, line)
+        check('keys="region, state_dir, work_dir"' in line, line)
         succeed(s)
         equal((s.marks.lines(), s.stub.bad_signatures), (["old", "new"], []))
         check(not os.path.exists(s.place.path("elsewhere")), "the other state directory")
         check(" debug " in s.agent.text() or "DEBUG" in s.agent.text(), "log_level is taken over")
-        check(secret not in s.agent.text(), "secrets are not shown")
         equal(s.agent.stop(), 0)
+
+
+@story
+def static_keys_are_rotated_by_hup_and_wrong_ones_change_nothing():
+    with Scene() as s:
+        secret = "another-secret-0123456789"
+        s.stub.secrets["AKIAOTHER"] = secret
+        s.start(s.marks.command("old"))
+        succeed(s)
+        s.write(s.marks.command("bad"), credentials={"access_key_id": "two words", "secret_access_key": secret})
+        check("credentials" in s.hup("agent.not_reloaded"), "which key is wrong")
+        succeed(s)
+        s.write(s.marks.command("new"), credentials={"access_key_id": "AKIAOTHER", "secret_access_key": secret})
+        s.hup()
+        seen = len(s.stub.keys_seen)
+        succeed(s)
+        equal((s.marks.lines(), s.stub.bad_signatures), (["old", "old", "new"], []))
+        equal({key for key, _ in s.stub.keys_seen[:seen - 2]}, {"test"}, "keys before")
+        equal({key for key, _ in s.stub.keys_seen[seen + 1:]}, {"AKIAOTHER"}, "keys afterwards")  # one was under way
+        check(secret not in s.agent.text(), "secrets are not shown")
+
+
+@story
+def the_form_of_the_log_changes_with_hup_for_jobs_that_begin_then_too():
+    with Scene() as s:
+        s.start(s.marks.command("old"))
+        succeed(s)
+        s.write(s.marks.command("new"), log_format="json")
+        s.agent.send(signal.SIGHUP)
+        wait_for(lambda: '"agent.reloaded"' in s.agent.text(), what="a line of JSON")
+        before = s.agent.text().index('{"ts"')
+        succeed(s)
+        wait_for(lambda: '"result.delivered"' in s.agent.text(), what="the job's lines")
+        for line in s.agent.text()[before:].splitlines():
+            json.loads(line)
+        s.write(s.marks.command("newer"), log_format="text")
+        s.agent.send(signal.SIGHUP)
+        wait_for(lambda: " agent.reloaded " in s.agent.text()[before:], what="a line of text")
+        succeed(s)
 
 
 @story

@@ -8,6 +8,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from mh.programs import AGENT, EMULATOR, Place, conf_value, wait_for  # noqa: E402
+from mh.status import LISTEN, Status  # noqa: E402
 from mh.stub import CLIENT, Stub  # noqa: E402
 from mh.tap import check, equal, run, skip, story  # noqa: E402
 from mh.worker import FAST, Marks, action, failed_as, finished, names_in, zip_of  # noqa: E402
@@ -129,7 +130,7 @@ def output_variables_are_left_out_and_said_once():
 
 @story
 def an_unknown_client_costs_no_other_and_is_taken_once_it_is_known():
-    with World(max_jobs=8) as w:
+    with World(max_jobs=8, **LISTEN) as w:
         stranger = w.stub.third_job(client=OTHER)
         jobs = [w.stub.third_job() for _ in range(3)]
         w.start()
@@ -137,6 +138,9 @@ def an_unknown_client_costs_no_other_and_is_taken_once_it_is_known():
             finished(job, "success")
         wait_for(lambda: "job.passed_over" in w.agent.text(), what="the word about it")
         check(OTHER in w.agent.text() and "no token" in w.agent.text(), "which client it was")
+        m = Status(w.agent).metrics()
+        check(m.value("millhand_client_token_lookups_total", source="file", outcome="ok") >= 3, "those of the known")
+        check(m.value("millhand_client_token_lookups_total", source="file", outcome="unknown") >= 1, "the stranger's")
         for _ in range(2):  # offered again and again, and said once
             stranger.redeliver = True
             wait_for(lambda: not stranger.redeliver, what="it to be offered again")

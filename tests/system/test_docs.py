@@ -73,7 +73,7 @@ def every_configuration_that_a_page_shows_is_one():
         where = f'plugin_dir = "{os.path.dirname(PLUGIN_COMMAND)}"; libexec_dir = "{place.libexec()}";\n'
         for text in shown:
             with open(place.path("agent.conf"), "w") as f:
-                f.write(where + text)
+                f.write(where + re.sub("/usr/local/bin/[a-z-]+", "/bin/true", text))  # programs are looked for
             check(": ok, " in place.run([AGENT, "-c", place.path("agent.conf"), "--check"]).stdout, text)
 
 

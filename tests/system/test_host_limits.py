@@ -258,14 +258,37 @@ def while_the_health_command_fails_no_job_is_taken_and_none_runs_beside_it():
 
 
 @story
-def a_health_command_that_hangs_or_is_not_there_has_failed():
-    for command, words in (("/usr/bin/tail -f /dev/null", "took longer than 200 ms"), ("/nowhere/at-all", "/nowhere/at-all")):
-        with Scene(health={"command": command, "interval": "100ms", "timeout": "200ms"}) as s:
+def a_health_command_that_hangs_or_is_gone_has_failed():
+    for gone in (False, True):
+        with Scene(health={"interval": "100ms", "timeout": "200ms"}) as s:
+            program = s.place.path("check")
+            with open(program, "w") as f:
+                f.write("#!/bin/sh\n" + ("rm $0; exit 1" if gone else "exec tail -f /dev/null") + "\n")
+            os.chmod(program, 0o755)
+            s.keys["health"]["command"] = program
             s.start(action(s.place, "true"))
             s.says("health.failed")
-            check(words in s.agent.text(), s.agent.text())
+            wait_for(lambda: not gone or not os.path.exists(program), what="it to be gone")
+            check(gone or "took longer than 200 ms" in s.agent.text(), s.agent.text())
             equal(s.stub.seen("PollForJobs"), [])
             equal(s.agent.stop(), 0)
+
+
+@story
+def commands_that_cannot_be_started_are_named_before_anything_runs():
+    with Scene() as s:
+        plain = s.place.path("plain")
+        with open(plain, "w"):
+            pass
+        for command in ("/nowhere/at-all -x", plain, "no-such-program-4711", s.place.dir):
+            for keys, name in (({"health": {"command": command}}, "health.command"),
+                               ({"client_tokens": {"command": command}}, "client_tokens.command")):
+                conf = s.place.agent_conf(s.stub.endpoint, [action(s.place, "true")], **keys)
+                done = s.place.run([AGENT, "-c", conf, "--check"], check=False)
+                equal(done.returncode, 78, command)
+                check(f"{name}: there is no program \"{command.split()[0]}\"" in done.stderr, done.stderr)
+        conf = s.place.agent_conf(s.stub.endpoint, [action(s.place, "true")], health={"command": "true and words"})
+        equal(s.place.run([AGENT, "-c", conf, "--check"]).returncode, 0)
 
 
 # ---- what is kept ----

@@ -3,7 +3,6 @@
 import os
 import sys
 import urllib.request
-from datetime import datetime
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from mh.programs import Place, conf_value, wait_for  # noqa: E402
@@ -244,13 +243,23 @@ def the_time_of_a_third_partys_action_is_limited():
 @story
 def a_types_own_time_is_each_jobs():
     with Place() as place:
-        w = World(place, third_party_timeout="300ms")
+        # Another type, without a time of its own, says when the settings' has passed.
+        other = dict(TYPE, provider="Other")
+        row = {"client_id": CLIENT, "client_token": TOKEN}
+        w = World(place, third_party_timeout="300ms",
+                  clients=({"type": NAME, **row}, {"type": "Deploy/ThirdParty/Other/1", **row}))
         executor = dict(declaration()["executor"], jobTimeout=60)
         w.cp.update_action_type(actionType=declaration(executor=executor))
         w.pipeline(Target="x")
         job, _ = w.take()
-        before = w.action()["startTime"]
-        wait_for(lambda: (datetime.now(before.tzinfo) - before).total_seconds() > 0.5, what="the settings' time to pass")
+        told = w.cp.get_pipeline(name="P")["pipeline"]
+        told["name"] = "Q"
+        told["stages"][1]["actions"][0].update(actionTypeId=other, configuration={})
+        w.cp.create_pipeline(pipeline=told)
+        gate = w.cp.poll_for_jobs(actionTypeId=GATE)["jobs"][0]
+        w.cp.acknowledge_job(jobId=gate["id"], nonce=gate["nonce"])
+        w.cp.put_job_success_result(jobId=gate["id"], currentRevision={"revision": "r1", "changeIdentifier": "c1"})
+        wait_for(lambda: w.status("Q") == "Failed", what="the settings' time to pass")
         w.cp.put_third_party_job_success_result(jobId=job, clientToken=TOKEN, continuationToken="more")
         equal(w.action()["status"], "InProgress", "60 s, not 300 ms")
         w.cp.put_third_party_job_success_result(jobId=w.take()[0], clientToken=TOKEN)
