@@ -17,6 +17,10 @@
 OP(op_create_custom_action_type);
 OP(op_delete_custom_action_type);
 OP(op_list_action_types);
+/* tagging.c */
+OP(op_list_tags_for_resource);
+OP(op_tag_resource);
+OP(op_untag_resource);
 /* pipelines.c */
 OP(op_create_pipeline);
 OP(op_delete_pipeline);

@@ -1,6 +1,7 @@
 /* CreatePipeline, GetPipeline, UpdatePipeline, ListPipelines, DeletePipeline. */
 #include <string.h>
 
+#include "emulator/api/arn.h"
 #include "emulator/api/ops.h"
 #include "emulator/api/page.h"
 #include "emulator/api/tags.h"
@@ -10,12 +11,6 @@
 
 #define PIPELINES_MAX 1000
 #define LIST_PAGE_MAX 1000
-
-static char *pipeline_arn(struct op_ctx *ctx, const char *name)
-{
-	return mh_format("arn:aws:codepipeline:%s:%s:%s", ctx->settings->region,
-			 ctx->settings->account, name);
-}
 
 /* ---- action types for a declaration ---- */
 
@@ -176,7 +171,7 @@ int op_create_pipeline(struct op_ctx *ctx, struct json_object *in,
 	struct json_object *tags = json_opt_array(in, "tags");
 	const char *name = json_opt_str(given, "name", "");
 	CLEAN(json) struct json_object *declaration = NULL;
-	CLEAN(free) char *arn = pipeline_arn(ctx, name);
+	CLEAN(free) char *arn = arn_of_pipeline(ctx, name);
 	CLEAN(pipeline) struct pipeline p = { 0 };
 
 	if (check_name_free(ctx, name, err) != 0 || tags_check(tags, arn, err) != 0 ||
@@ -199,7 +194,7 @@ int op_get_pipeline(struct op_ctx *ctx, struct json_object *in, struct json_obje
 {
 	const char *name = json_opt_str(in, "name", "");
 	CLEAN(pipeline) struct pipeline p = { 0 };
-	CLEAN(free) char *arn = pipeline_arn(ctx, name);
+	CLEAN(free) char *arn = arn_of_pipeline(ctx, name);
 	struct json_object *metadata;
 
 	if (pipeline_load(ctx, name, json_opt_i64(in, "version", 0), &p, err) != 0 ||

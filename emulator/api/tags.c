@@ -16,12 +16,17 @@ static bool is_allowed(const char *text)
 	return true;
 }
 
+bool tags_key_is_reserved(const char *key)
+{
+	return strncasecmp(key, "aws:", 4) == 0;
+}
+
 static int check_tag(struct json_object *tag, struct json_object *seen,
 		     struct api_error *err)
 {
 	const char *key = json_opt_str(tag, "key", "");
 
-	if (strncasecmp(key, "aws:", 4) == 0)
+	if (tags_key_is_reserved(key))
 		return api_fail(err, "InvalidTagsException",
 				"Tag key '%s' begins with 'aws:', which is reserved",
 				key);

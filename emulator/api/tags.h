@@ -12,6 +12,7 @@
 /* tags may be NULL; arn names the resource. TooManyTagsException, InvalidTagsException.
  */
 int tags_check(struct json_object *tags, const char *arn, struct api_error *err);
+bool tags_key_is_reserved(const char *key);
 /* Text for the store, borrowed from tags; NULL when there are none. */
 const char *tags_text(struct json_object *tags);
 /* Into an answer's `tags`, from what the store has (NULL: left out). */
