@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+/* A transition that was disabled for longer lets nobody in who waited (semantics E4). */
+#define RESUMABLE_MS ((int64_t)30 * 24 * 3600 * 1000)
+
 static int check_stage(const struct pipeline *p, const char *name, struct api_error *err)
 {
 	struct json_object *stages = json_opt_array(p->declaration, "stages");
@@ -17,38 +20,6 @@ static int check_stage(const struct pipeline *p, const char *name, struct api_er
 	return api_fail(err, "StageNotFoundException",
 			"Pipeline '%s' does not have a stage with name '%s'", p->name,
 			name);
-}
-
-/* ---- transitions ---- */
-
-static int set_inbound(struct op_ctx *ctx, const struct pipeline *p, const char *stage,
-		       const char *reason, struct mh_err *err)
-{
-	CLEAN(transition)
-	struct transition t = {
-		.enabled = !reason,
-		.reason = mh_strdup(reason),
-		.changed_by = mh_strdup(ctx->caller_arn[0] ? ctx->caller_arn : NULL),
-		.changed_ms = ctx->now_ms,
-	};
-
-	return transitions_set(ctx->store, p->name, stage, &t, err);
-}
-
-int engine_set_transition(struct op_ctx *ctx, const struct pipeline *p, const char *stage,
-			  bool outbound, const char *reason, struct api_error *err)
-{
-	struct mh_err e = MH_ERR_INIT;
-	int rc;
-
-	if (check_stage(p, stage, err) != 0)
-		return -1;
-	rc = outbound ? transitions_set_outbound(ctx->store, p->name, stage, !reason, &e)
-		      : set_inbound(ctx, p, stage, reason, &e);
-	/* Executions of older versions may wait elsewhere than this declaration says. */
-	if (rc == 0 && !reason)
-		rc = gate_open_all(ctx, p, &e);
-	return rc == 0 ? 0 : api_fail_internal(err, &e);
 }
 
 /* ---- finding ---- */
@@ -149,6 +120,86 @@ int engine_stop(struct op_ctx *ctx, const struct pipeline *p, const char *id,
 		r.exec.stop_reason = mh_strdup(reason);
 	}
 	return stop(ctx, &r, &e) == 0 ? 0 : api_fail_internal(err, &e);
+}
+
+/* ---- transitions ---- */
+
+static int set_inbound(struct op_ctx *ctx, const struct pipeline *p, const char *stage,
+		       const char *reason, struct mh_err *err)
+{
+	CLEAN(transition)
+	struct transition t = {
+		.enabled = !reason,
+		.reason = mh_strdup(reason),
+		.changed_by = mh_strdup(ctx->caller_arn[0] ? ctx->caller_arn : NULL),
+		.changed_ms = ctx->now_ms,
+	};
+
+	return transitions_set(ctx->store, p->name, stage, &t, err);
+}
+
+/* Who has waited there does not go on any more: it must be started anew. So that nobody
+ * waits for ever, and nothing behind it, its execution ends. */
+static int end_waiting(struct op_ctx *ctx, const struct pipeline *p, const char *stage,
+		       bool locked, struct mh_err *err)
+{
+	CLEAN(stage_execution_list) struct stage_execution_list waiting = { 0 };
+
+	if (stage_executions_inbound(ctx->store, p->name, stage, locked, &waiting, err) !=
+	    0)
+		return -1;
+	for (size_t i = 0; i < waiting.count; i++) {
+		CLEAN(run) struct run r = { 0 };
+
+		if (run_load(ctx, waiting.items[i].execution, &r, err) != 0)
+			return -1;
+		free(r.exec.stop_reason);
+		r.exec.stop_reason = mh_format(
+			"The transition into stage %s was disabled for more than 30 days",
+			stage);
+		if (stop(ctx, &r, err) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int end_long_disabled(struct op_ctx *ctx, const struct pipeline *p,
+			     const char *stage, struct mh_err *err)
+{
+	CLEAN(transition) struct transition t = { 0 };
+
+	if (transitions_get(ctx->store, p->name, stage, &t, err) != 0)
+		return -1;
+	if (t.enabled || ctx->now_ms - t.changed_ms <= RESUMABLE_MS)
+		return 0;
+	if (end_waiting(ctx, p, stage, true, err) != 0)
+		return -1;
+	return end_waiting(ctx, p, stage, false, err);
+}
+
+static int set_transition(struct op_ctx *ctx, const struct pipeline *p, const char *stage,
+			  bool outbound, const char *reason, struct mh_err *err)
+{
+	if (outbound)
+		return transitions_set_outbound(ctx->store, p->name, stage, !reason, err);
+	if (!reason && end_long_disabled(ctx, p, stage, err) != 0)
+		return -1;
+	return set_inbound(ctx, p, stage, reason, err);
+}
+
+int engine_set_transition(struct op_ctx *ctx, const struct pipeline *p, const char *stage,
+			  bool outbound, const char *reason, struct api_error *err)
+{
+	struct mh_err e = MH_ERR_INIT;
+	int rc;
+
+	if (check_stage(p, stage, err) != 0)
+		return -1;
+	rc = set_transition(ctx, p, stage, outbound, reason, &e);
+	/* Executions of older versions may wait elsewhere than this declaration says. */
+	if (rc == 0 && !reason)
+		rc = gate_open_all(ctx, p, &e);
+	return rc == 0 ? 0 : api_fail_internal(err, &e);
 }
 
 /* ---- retry ---- */

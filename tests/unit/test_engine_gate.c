@@ -244,6 +244,94 @@ static void disabled_transition_holds_parallel_executions(void **state)
 	take(w, "Make");
 }
 
+static const char *const modes[] = { "SUPERSEDED", "QUEUED", "PARALLEL" };
+static const char *const stage_names[] = { "Source", "Build", "Deploy" };
+static const char *const providers[] = { "Src", "Make", "Ship" };
+
+/* A new execution of the pipeline that waits in front of the n-th stage, whose
+ * transition was disabled before. */
+static const char *hold_at(struct world *w, size_t n)
+{
+	const char *e;
+
+	set_transition(w, "p", stage_names[n], false);
+	e = start(w, "p");
+	for (size_t i = 0; i < n; i++)
+		assert_string_equal(work(w, providers[i]), e);
+	assert_null(poll_one(w, providers[n]).id);
+	assert_string_equal(execution_state(w, "p", e), "InProgress");
+	return e;
+}
+
+static void go_through(struct world *w, size_t n, const char *e)
+{
+	for (size_t i = n; i < ARRAY_LEN(providers); i++)
+		assert_string_equal(work(w, providers[i]), e);
+	assert_string_equal(execution_state(w, "p", e), "Succeeded");
+}
+
+/* A pipeline in that mode in which nothing is under way. */
+static void create_idle(struct world *w, const char *mode)
+{
+	go_through(w, 0, create_pipeline(w, "p", mode));
+}
+
+static void every_stage_can_be_held_in_every_mode(void **state)
+{
+	struct world *w = *state;
+
+	for (size_t m = 0; m < ARRAY_LEN(modes); m++) {
+		create_idle(w, modes[m]);
+		for (size_t n = 0; n < ARRAY_LEN(stage_names); n++) {
+			const char *e = hold_at(w, n);
+
+			set_transition(w, "p", stage_names[n], true);
+			go_through(w, n, e);
+		}
+		call(w, "DeletePipeline", "{'name':'p'}");
+	}
+}
+
+static void who_waited_longer_than_30_days_does_not_go_on(void **state)
+{
+	struct world *w = *state;
+
+	for (size_t m = 0; m < ARRAY_LEN(modes); m++) {
+		const char *e;
+
+		create_idle(w, modes[m]);
+		e = hold_at(w, 1);
+		pass_time(w, 30 * DAY);
+		set_transition(w, "p", "Build", true); /* just in time */
+		go_through(w, 1, e);
+		e = hold_at(w, 1);
+		pass_time(w, 30 * DAY + 1);
+		set_transition(w, "p", "Build", true);
+		assert_string_equal(execution_state(w, "p", e), "Stopped");
+		assert_null(poll_one(w, "Make").id);
+		assert_contains(
+			text_at(call(w, "ListPipelineExecutions",
+				     "{'pipelineName':'p','maxResults':1}"),
+				"pipelineExecutionSummaries[0].stopTrigger.reason"),
+			"30 days");
+		go_through(w, 0, start(w, "p"));
+		call(w, "DeletePipeline", "{'name':'p'}");
+	}
+}
+
+static void what_works_behind_a_disabled_transition_goes_on(void **state)
+{
+	struct world *w = *state;
+	const char *e = create_pipeline(w, "p", "SUPERSEDED");
+	struct handed job;
+
+	work(w, "Src");
+	job = take(w, "Make");
+	set_transition(w, "p", "Build", false);
+	succeed(w, job.id);
+	go_through(w, 2, e);
+}
+
 static void state_shows_a_disabled_transition(void **state)
 {
 	struct world *w = *state;
@@ -432,6 +520,9 @@ int main(void)
 		T(disabled_transition_holds_even_a_free_stage),
 		T(disabled_transition_keeps_the_queue),
 		T(disabled_transition_holds_parallel_executions),
+		T(every_stage_can_be_held_in_every_mode),
+		T(who_waited_longer_than_30_days_does_not_go_on),
+		T(what_works_behind_a_disabled_transition_goes_on),
 		T(state_shows_a_disabled_transition),
 		T(update_cancels_who_waits_now_and_who_runs_later),
 		T(cancelled_execution_stays_cancelled_when_its_action_fails),
