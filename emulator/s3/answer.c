@@ -72,6 +72,13 @@ void s3_answer_header(struct s3_request *r, const char *name, const char *value)
 		(void)MHD_add_response_header(r->response, name, value);
 }
 
+void s3_answer_version(struct s3_request *r, const char *version_id)
+{
+	if (r->versioned)
+		s3_answer_header(r, "x-amz-version-id",
+				 version_id ? version_id : OBJECT_VERSION_NULL);
+}
+
 void s3_answer_etag(struct s3_request *r, const char *etag)
 {
 	CLEAN(free) char *quoted = mh_format("\"%s\"", etag);
@@ -97,8 +104,8 @@ static void make_error_answer(struct s3_request *r)
 								   : r->error->message,
 				       .resource = resource,
 				       .request_id = r->id,
-				       .detail_name = r->error_detail_name,
-				       .detail = r->error_detail,
+				       .details = r->details,
+				       .detail_count = r->detail_count,
 			       });
 	s3_answer_xml(r, r->error->status, &b);
 }
@@ -116,8 +123,12 @@ enum MHD_Result s3_send(struct s3_request *r)
 {
 	enum MHD_Result result;
 
-	if (r->error != NULL)
+	if (r->error != NULL) {
 		make_error_answer(r);
+		for (size_t i = 0; i < r->error_header_count; i++)
+			s3_answer_header(r, r->error_headers[i].name,
+					 r->error_headers[i].text);
+	}
 	MH_ASSERT(r->response != NULL);
 	log_call(r);
 	s3_answer_header(r, "x-amz-request-id", r->id);

@@ -4,13 +4,12 @@
 #include "emulator/s3/private.h"
 #include "emulator/store/multipart.h"
 
-/* Every object belongs to the one account there is. */
-static void put_owner(struct s3_request *r, struct buf *b)
+void s3_put_owner(struct s3_request *r, struct buf *b, const char *name)
 {
-	buf_puts(b, "<Owner>");
+	buf_printf(b, "<%s>", name);
 	xml_element(b, "ID", r->s3->settings->account);
 	xml_element(b, "DisplayName", r->s3->settings->account);
-	buf_puts(b, "</Owner>");
+	buf_printf(b, "</%s>", name);
 }
 
 static void put_bucket(void *ctx, const char *name, int64_t created_ms)
@@ -37,7 +36,7 @@ int op_list_buckets(struct s3_request *r)
 	CLEAN(buf) struct buf b = BUF_INIT(S3_XML_MAX);
 
 	buf_puts(&b, XML_HEAD "<ListAllMyBucketsResult" XML_NS ">");
-	put_owner(r, &b);
+	s3_put_owner(r, &b, "Owner");
 	buf_puts(&b, "<Buckets>");
 	if (s3_call(r, tx_list_buckets, &b) != 0)
 		return -1;
@@ -61,8 +60,7 @@ int op_create_bucket(struct s3_request *r)
 	CLEAN(free) char *location = NULL;
 
 	if (!bucket_name_is_valid(r->target.bucket)) {
-		r->error_detail_name = "BucketName";
-		r->error_detail = mh_strdup(r->target.bucket);
+		s3_error_detail(r, "BucketName", "%s", r->target.bucket);
 		return s3_fail(r, "InvalidBucketName");
 	}
 	if (s3_call(r, tx_create_bucket, r->target.bucket) != 0)
@@ -119,18 +117,6 @@ int op_bucket_location(struct s3_request *r)
 	if (strcmp(region, "us-east-1") != 0)
 		xml_text(&b, region);
 	buf_puts(&b, "</LocationConstraint>");
-	s3_answer_xml(r, 200, &b);
-	return 0;
-}
-
-/* Never switched on: S3 then says nothing at all. */
-int op_bucket_versioning(struct s3_request *r)
-{
-	CLEAN(buf) struct buf b = BUF_INIT(S3_XML_MAX);
-
-	if (s3_call(r, tx_bucket_must_exist, r->target.bucket) != 0)
-		return -1;
-	buf_puts(&b, XML_HEAD "<VersioningConfiguration" XML_NS "/>");
 	s3_answer_xml(r, 200, &b);
 	return 0;
 }

@@ -170,3 +170,57 @@ void digests_done(struct digests *d)
 		EVP_MD_CTX_free(d->evp[kind]);
 	*d = (struct digests){ 0 };
 }
+
+/* ---- joining CRCs ---- */
+
+bool digest_is_crc(enum digest_kind kind)
+{
+	return kind == DIGEST_CRC32 || kind == DIGEST_CRC32C || kind == DIGEST_CRC64NVME;
+}
+
+/* The product of two polynomials, reduced; reflected: the top bit is x^0. */
+static uint64_t multiply(uint64_t a, uint64_t b, uint64_t polynomial, uint64_t top)
+{
+	uint64_t product = 0;
+
+	for (uint64_t bit = top; bit != 0; bit >>= 1) {
+		if ((a & bit) != 0)
+			product ^= b;
+		b = (b >> 1) ^ ((b & 1) != 0 ? polynomial : 0);
+	}
+	return product;
+}
+
+/* x to the power 8 * bytes: what so many bytes behind it multiply a CRC by. */
+static uint64_t shift_by(int64_t bytes, uint64_t polynomial, uint64_t top)
+{
+	uint64_t power = top >> 8, result = top;
+
+	for (; bytes > 0; bytes >>= 1) {
+		if ((bytes & 1) != 0)
+			result = multiply(result, power, polynomial, top);
+		power = multiply(power, power, polynomial, top);
+	}
+	return result;
+}
+
+void digest_crc_join(enum digest_kind kind, unsigned char a[DIGEST_MAX_SIZE],
+		     const unsigned char b[DIGEST_MAX_SIZE], int64_t b_len)
+{
+	size_t len = kind == DIGEST_CRC64NVME ? 8 : 4;
+	uint64_t top = UINT64_C(1) << (8 * len - 1), first = 0, second = 0;
+
+	MH_ASSERT(digest_is_crc(kind));
+	for (size_t i = 0; i < len; i++) {
+		first = first << 8 | a[i];
+		second = second << 8 | b[i];
+	}
+	for (size_t i = 0; i < ARRAY_LEN(crc_kinds); i++)
+		if (crc_kinds[i].kind == kind)
+			first = multiply(first,
+					 shift_by(b_len, crc_kinds[i].polynomial, top),
+					 crc_kinds[i].polynomial, top);
+	first ^= second;
+	for (size_t i = 0; i < len; i++)
+		a[i] = (unsigned char)(first >> (8 * (len - 1 - i)));
+}

@@ -11,6 +11,7 @@
 #ifndef MH_EMULATOR_S3_DIGEST_H
 #define MH_EMULATOR_S3_DIGEST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -51,5 +52,11 @@ void digests_update(struct digests *d, const void *data, size_t len);
 size_t digests_end(struct digests *d, enum digest_kind kind,
 		   unsigned char out[DIGEST_MAX_SIZE]);
 void digests_done(struct digests *d);
+
+bool digest_is_crc(enum digest_kind kind);
+/* The CRC of a followed by b, from both and the length of b; big-endian bytes as
+ * digests_end gives them. */
+void digest_crc_join(enum digest_kind kind, unsigned char a[DIGEST_MAX_SIZE],
+		     const unsigned char b[DIGEST_MAX_SIZE], int64_t b_len);
 
 #endif

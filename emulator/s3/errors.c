@@ -24,6 +24,8 @@ static const struct s3_error errors[] = {
 	{ "EntityTooSmall", 400,
 	  "Your proposed upload is smaller than the minimum allowed object size." },
 	{ "ExpiredToken", 400, "The provided token has expired." },
+	{ "IllegalVersioningConfigurationException", 400,
+	  "The versioning configuration specified in the request is invalid." },
 	{ "IncompleteBody", 400,
 	  "You did not provide the number of bytes specified by the Content-Length HTTP "
 	  "header." },
@@ -42,6 +44,7 @@ static const struct s3_error errors[] = {
 	  "number." },
 	{ "InvalidRange", 416, "The requested range is not satisfiable" },
 	{ "InvalidRequest", 400, "Invalid Request" },
+	{ "InvalidTag", 400, "The tag provided was not a valid tag." },
 	{ "InvalidToken", 400, "The provided token is malformed or otherwise invalid." },
 	{ "InvalidURI", 400, "Couldn't parse the specified URI." },
 	{ "KeyTooLongError", 400, "Your key is too long" },
@@ -121,6 +124,28 @@ int s3_fail_internal(struct s3_request *r, const struct mh_err *err)
 	if (err->cls == MH_E_FULL)
 		return s3_fail_text(r, "InternalError", "The server has no space left.");
 	return s3_fail(r, "InternalError");
+}
+
+void s3_error_detail(struct s3_request *r, const char *name, const char *fmt, ...)
+{
+	char text[4096];
+	va_list ap;
+
+	if (r->error != NULL || r->detail_count == S3_DETAILS_MAX)
+		return; /* another error came first */
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap); /* cut when too long */
+	va_end(ap);
+	r->details[r->detail_count++] = (struct xml_detail){ .name = name,
+							     .text = mh_strdup(text) };
+}
+
+void s3_error_header(struct s3_request *r, const char *name, const char *value)
+{
+	if (value == NULL || r->error_header_count == S3_DETAILS_MAX)
+		return;
+	r->error_headers[r->error_header_count++] =
+		(struct xml_detail){ .name = name, .text = mh_strdup(value) };
 }
 
 /* What the writer's functions say: one of the codes above, or a failure inside. */

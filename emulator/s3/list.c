@@ -159,9 +159,7 @@ static const char *param_or(struct s3_request *r, const char *name, const char *
 
 static int parse_listing(struct s3_request *r, struct listing *l)
 {
-	const char *max = s3_param(r, "max-keys");
 	const char *encoding = s3_param(r, "encoding-type");
-	struct mh_err err = MH_ERR_INIT;
 
 	l->bucket = r->target.bucket;
 	l->account = r->s3->settings->account;
@@ -171,11 +169,8 @@ static int parse_listing(struct s3_request *r, struct listing *l)
 	l->max = KEYS_MAX;
 	buf_init(&l->contents, S3_XML_MAX);
 	buf_init(&l->prefixes, S3_XML_MAX);
-	if (max != NULL && max[0] != '\0' &&
-	    str_to_i64(max, 0, INT32_MAX, "max-keys", &l->max, &err) != 0)
-		return s3_fail_text(r, "InvalidArgument", "%s.", err.text);
-	if (l->max > KEYS_MAX)
-		l->max = KEYS_MAX;
+	if (s3_count_param(r, "max-keys", KEYS_MAX, &l->max) != 0)
+		return -1;
 	if (encoding != NULL && strcmp(encoding, "url") != 0)
 		return s3_fail_text(r, "InvalidArgument",
 				    "Invalid Encoding Method specified in Request");

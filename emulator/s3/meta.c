@@ -144,15 +144,15 @@ int meta_from_request(struct s3_request *r, struct object_row *row)
 		return -1;
 	for (size_t i = 0; i < ARRAY_LEN(kept_headers); i++)
 		keep_header(headers, kept_headers[i], s3_header(r, kept_headers[i]));
-	if (r->upload != NULL && r->upload->checksum != NULL)
-		json_put_str(headers, r->upload->checksum->header,
-			     r->upload->checksum_value);
 	row->headers = mh_strdup(json_text(headers));
+	if (r->upload != NULL && r->upload->checksum != NULL)
+		meta_set_checksum(row, r->upload->checksum, r->upload->checksum_value,
+				  "FULL_OBJECT");
 	row->content_type = mh_strdup(type != NULL && type[0] != '\0' &&
 						      str_is_utf8(type, strlen(type))
 					      ? type
 					      : "binary/octet-stream");
-	return 0;
+	return tags_from_header(r, s3_header(r, "x-amz-tagging"), &row->tags);
 }
 
 /* The rows' own JSON: what does not parse was damaged outside of this program, and is
@@ -175,6 +175,87 @@ static const char *override_of(struct s3_request *r, const char *header)
 	return NULL;
 }
 
+/* ---- checksums ---- */
+
+static const struct checksum_name *find_checksum(struct json_object *headers)
+{
+	for (size_t i = 0; i < CHECKSUM_COUNT; i++)
+		if (json_opt_str(headers, checksum_names[i].header, NULL) != NULL)
+			return &checksum_names[i];
+	return NULL;
+}
+
+const struct checksum_name *meta_checksum_of(const struct object_row *row)
+{
+	CLEAN(json) struct json_object *headers = parse_own(row->headers);
+
+	return find_checksum(headers);
+}
+
+const char *meta_checksum_type(const char *headers)
+{
+	CLEAN(json) struct json_object *object = parse_own(headers);
+	const char *type = json_opt_str(object, META_CHECKSUM_TYPE, "FULL_OBJECT");
+
+	return strcmp(type, "COMPOSITE") == 0 ? "COMPOSITE" : "FULL_OBJECT";
+}
+
+void meta_set_checksum(struct object_row *row, const struct checksum_name *checksum,
+		       const char *value, const char *type)
+{
+	CLEAN(json) struct json_object *headers = parse_own(row->headers);
+
+	json_put_str(headers, checksum->header, value);
+	json_put_str(headers, META_CHECKSUM_TYPE, type);
+	free(row->headers);
+	row->headers = mh_strdup(json_text(headers));
+}
+
+void meta_set_digests(struct object_row *row, const char *etag,
+		      const struct checksum_name *checksum, struct digests *d)
+{
+	unsigned char raw[DIGEST_MAX_SIZE];
+	char hex[33];
+
+	if ((d->wanted & DIGEST_BIT(DIGEST_MD5)) != 0) {
+		(void)digests_end(d, DIGEST_MD5, raw); /* always 16 bytes */
+		str_hex(raw, 16, hex);
+		etag = hex;
+	}
+	row->etag = mh_strdup(etag);
+	if (checksum != NULL) {
+		CLEAN(free)
+		char *value = str_base64(raw, digests_end(d, checksum->kind, raw));
+
+		meta_set_checksum(row, checksum, value, "FULL_OBJECT");
+	}
+}
+
+void meta_put_checksums(struct buf *b, const struct object_row *row)
+{
+	CLEAN(json) struct json_object *headers = parse_own(row->headers);
+	const struct checksum_name *c = find_checksum(headers);
+
+	if (c == NULL)
+		return;
+	xml_element(b, c->element, json_opt_str(headers, c->header, NULL));
+	xml_element(b, "ChecksumType",
+		    json_opt_str(headers, META_CHECKSUM_TYPE, "FULL_OBJECT"));
+}
+
+static void add_checksum(struct s3_request *r, struct json_object *headers)
+{
+	const struct checksum_name *c = find_checksum(headers);
+
+	if (c == NULL)
+		return;
+	s3_answer_header(r, c->header, json_opt_str(headers, c->header, NULL));
+	s3_answer_header(r, META_CHECKSUM_TYPE,
+			 json_opt_str(headers, META_CHECKSUM_TYPE, "FULL_OBJECT"));
+}
+
+/* ---- answers ---- */
+
 static void add_kept(struct s3_request *r, const struct object_row *row, bool checksums)
 {
 	CLEAN(json) struct json_object *headers = parse_own(row->headers);
@@ -187,9 +268,8 @@ static void add_kept(struct s3_request *r, const struct object_row *row, bool ch
 		if (override_of(r, kept_headers[i]) == NULL)
 			s3_answer_header(r, kept_headers[i],
 					 json_opt_str(headers, kept_headers[i], NULL));
-	for (size_t i = 0; i < CHECKSUM_COUNT && checksums; i++)
-		s3_answer_header(r, checksum_names[i].header,
-				 json_opt_str(headers, checksum_names[i].header, NULL));
+	if (checksums)
+		add_checksum(r, headers);
 }
 
 static void add_metadata(struct s3_request *r, const struct object_row *row)
@@ -204,23 +284,77 @@ static void add_metadata(struct s3_request *r, const struct object_row *row)
 	}
 }
 
+static bool is_encryption(const char *header)
+{
+	return str_starts_with(header, "x-amz-server-side-encryption");
+}
+
 void meta_echo_encryption(struct s3_request *r)
 {
 	for (size_t i = 0; i < ARRAY_LEN(kept_headers); i++)
-		if (str_starts_with(kept_headers[i], "x-amz-server-side-encryption"))
+		if (is_encryption(kept_headers[i]))
 			s3_answer_header(r, kept_headers[i],
 					 s3_header(r, kept_headers[i]));
+}
+
+static void drop_checksum(struct json_object *headers)
+{
+	for (size_t i = 0; i < CHECKSUM_COUNT; i++)
+		json_object_object_del(headers, checksum_names[i].header);
+	json_object_object_del(headers, META_CHECKSUM_TYPE);
+}
+
+void meta_drop_checksum(struct object_row *row)
+{
+	CLEAN(json) struct json_object *headers = parse_own(row->headers);
+
+	drop_checksum(headers);
+	free(row->headers);
+	row->headers = mh_strdup(json_text(headers));
+}
+
+char *meta_merge_encryption(struct s3_request *r, const char *headers)
+{
+	CLEAN(json) struct json_object *merged = parse_own(headers);
+	bool anew = s3_header(r, "x-amz-server-side-encryption") != NULL;
+
+	drop_checksum(merged);
+	for (size_t i = 0; anew && i < ARRAY_LEN(kept_headers); i++) {
+		const char *name = kept_headers[i];
+
+		if (!is_encryption(name))
+			continue;
+		json_object_object_del(merged, name);
+		keep_header(merged, name, s3_header(r, name));
+	}
+	return mh_strdup(json_text(merged));
+}
+
+void meta_put_modified(struct s3_request *r, const struct object_row *row)
+{
+	char modified[CLOCK_HTTP_SIZE];
+
+	clock_format_http(row->modified_ms, modified);
+	s3_answer_header(r, MHD_HTTP_HEADER_LAST_MODIFIED, modified);
+	s3_answer_version(r, row->version_id);
+}
+
+static void add_tag_count(struct s3_request *r, const struct object_row *row)
+{
+	CLEAN(free) char *count = mh_format("%lld", (long long)tags_count(row->tags));
+
+	if (row->tags != NULL)
+		s3_answer_header(r, "x-amz-tagging-count", count);
 }
 
 void meta_to_answer(struct s3_request *r, const struct object_row *row, bool part)
 {
 	const char *type = override_of(r, "content-type");
 	const char *mode = s3_header(r, "x-amz-checksum-mode");
-	char modified[CLOCK_HTTP_SIZE];
 
-	clock_format_http(row->modified_ms, modified);
 	s3_answer_etag(r, row->etag);
-	s3_answer_header(r, MHD_HTTP_HEADER_LAST_MODIFIED, modified);
+	meta_put_modified(r, row);
+	add_tag_count(r, row);
 	s3_answer_header(r, MHD_HTTP_HEADER_ACCEPT_RANGES, "bytes");
 	s3_answer_header(r, MHD_HTTP_HEADER_CONTENT_TYPE,
 			 type != NULL ? type : row->content_type);

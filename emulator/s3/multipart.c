@@ -1,4 +1,4 @@
-/* Multipart uploads: created, filled part by part, listed, aborted. */
+/* Multipart uploads: created, filled part by part, their parts listed, aborted. */
 #include <string.h>
 
 #include <sodium.h>
@@ -94,10 +94,48 @@ static void answer_created(struct s3_request *r, const char *id)
 	xml_element(&b, "UploadId", id);
 	buf_puts(&b, "</InitiateMultipartUploadResult>");
 	s3_answer_xml(r, 200, &b);
-	s3_answer_header(r, "x-amz-checksum-algorithm",
-			 s3_header(r, "x-amz-checksum-algorithm"));
-	s3_answer_header(r, "x-amz-checksum-type", s3_header(r, "x-amz-checksum-type"));
 	meta_echo_encryption(r);
+}
+
+/* Which checksum the parts will have, and how the object's is made from theirs: kept
+ * beside what the object will be described by. */
+static int choose_checksum(struct s3_request *r, struct object_row *meta)
+{
+	const char *algorithm = s3_header(r, MULTIPART_ALGORITHM);
+	const char *type = s3_header(r, META_CHECKSUM_TYPE);
+	const struct checksum_name *c = algorithm ? checksum_by_algorithm(algorithm)
+						  : NULL;
+	bool whole;
+
+	if (algorithm == NULL && type == NULL)
+		return 0;
+	if (c == NULL)
+		return s3_fail_text(r, "InvalidRequest",
+				    "Checksum algorithm provided is unsupported. Please "
+				    "try again with any of the valid types: [CRC32, "
+				    "CRC32C, CRC64NVME, SHA1, SHA256]");
+	whole = type ? strcmp(type, "FULL_OBJECT") == 0 : c->kind == DIGEST_CRC64NVME;
+	if (type != NULL && !whole && strcmp(type, "COMPOSITE") != 0)
+		return s3_fail_text(r, "InvalidRequest",
+				    "Value for x-amz-checksum-type header is invalid.");
+	if ((whole && !digest_is_crc(c->kind)) || (!whole && c->kind == DIGEST_CRC64NVME))
+		return s3_fail_text(
+			r, "InvalidRequest",
+			"The %s checksum type cannot be used with the %s checksum "
+			"algorithm.",
+			whole ? "FULL_OBJECT" : "COMPOSITE", c->algorithm);
+	meta_set_checksum(meta, c, "", whole ? "FULL_OBJECT" : "COMPOSITE");
+	return 0;
+}
+
+static void answer_checksum(struct s3_request *r, const struct object_row *meta)
+{
+	const struct checksum_name *c = meta_checksum_of(meta);
+
+	if (c == NULL)
+		return;
+	s3_answer_header(r, MULTIPART_ALGORITHM, c->algorithm);
+	s3_answer_header(r, META_CHECKSUM_TYPE, meta_checksum_type(meta->headers));
 }
 
 int op_create_multipart(struct s3_request *r)
@@ -107,7 +145,7 @@ int op_create_multipart(struct s3_request *r)
 	char id[2 * ID_BYTES + 1];
 	struct tx_create c = { .id = id };
 
-	if (meta_from_request(r, &meta) != 0)
+	if (meta_from_request(r, &meta) != 0 || choose_checksum(r, &meta) != 0)
 		return -1;
 	randombytes_buf(random, sizeof(random));
 	str_hex(random, sizeof(random), id);
@@ -115,10 +153,12 @@ int op_create_multipart(struct s3_request *r)
 					.key = r->target.key,
 					.content_type = meta.content_type,
 					.metadata = meta.metadata,
-					.headers = meta.headers };
+					.headers = meta.headers,
+					.tags = meta.tags };
 	if (s3_call(r, tx_create, &c) != 0)
 		return -1;
 	answer_created(r, id);
+	answer_checksum(r, &meta);
 	return 0;
 }
 
@@ -128,8 +168,23 @@ struct tx_part {
 	const struct target *target;
 	const char *id;
 	struct part_row part;
+	const struct checksum_name *checksum; /* of the part; NULL: none */
 	char *replaced; /* out */
 };
+
+/* A part's checksum is of the upload's algorithm, or of no use to it. */
+static int check_algorithm(const struct multipart_row *row, struct tx_part *p,
+			   struct api_error *err)
+{
+	const struct object_row meta = { .headers = row->headers };
+	const struct checksum_name *wanted = meta_checksum_of(&meta);
+
+	if (wanted == NULL || p->checksum == NULL) {
+		p->part.checksum = NULL;
+		return 0;
+	}
+	return p->checksum == wanted ? 0 : api_fail(err, "InvalidRequest", "checksum");
+}
 
 static int tx_put_part(struct op_ctx *ctx, void *arg, struct api_error *err)
 {
@@ -137,7 +192,8 @@ static int tx_put_part(struct op_ctx *ctx, void *arg, struct api_error *err)
 	struct tx_part *p = arg;
 	struct mh_err cause = MH_ERR_INIT;
 
-	if (multipart_need(ctx, p->id, p->target, &row, err) != 0)
+	if (multipart_need(ctx, p->id, p->target, &row, err) != 0 ||
+	    check_algorithm(&row, p, err) != 0)
 		return -1;
 	p->part.modified_ms = ctx->now_ms;
 	if (part_put(ctx->store, p->id, &p->part, &p->replaced, &cause) != 0)
@@ -160,9 +216,15 @@ static int commit_part(struct s3_request *r, struct blob *b, struct tx_part *p)
 	p->target = &r->target;
 	p->id = multipart_id(r);
 	p->part.file_id = b->id;
-	if (s3_commit_blob(r->s3, b, tx_put_part, p, &p->replaced, &err) != 0)
-		return s3_fail_api(r, &err);
-	return 0;
+	if (s3_commit_blob(r->s3, b, tx_put_part, p, &p->replaced, &err) == 0)
+		return 0;
+	if (strcmp(err.code, "InvalidRequest") == 0)
+		return s3_fail_text(r, "InvalidRequest",
+				    "Checksum Type mismatch occurred, the upload was "
+				    "created with another checksum algorithm than the "
+				    "part's, which is %s.",
+				    p->checksum->algorithm);
+	return s3_fail_api(r, &err);
 }
 
 static void answer_part_copy(struct s3_request *r, const struct tx_part *p)
@@ -224,8 +286,10 @@ static int copy_part(struct s3_request *r)
 	if (copy_range(r, &source, fd, &b, &p, etag) == 0)
 		rc = commit_part(r, &b, &p);
 	blob_done(&r->s3->blobs, &b);
-	if (rc == 0)
+	if (rc == 0) {
 		answer_part_copy(r, &p);
+		s3_answer_header(r, "x-amz-copy-source-version-id", source.version_id);
+	}
 	return rc;
 }
 
@@ -238,6 +302,8 @@ int op_upload_part(struct s3_request *r)
 		return copy_part(r);
 	p.part.etag = u->etag;
 	p.part.size = u->size;
+	p.part.checksum = u->checksum_value;
+	p.checksum = u->checksum;
 	if (commit_part(r, &u->blob, &p) != 0)
 		return -1;
 	s3_answer_empty(r, 200);
@@ -276,13 +342,15 @@ int op_abort_multipart(struct s3_request *r)
 	return rc;
 }
 
-/* ---- ListParts, ListMultipartUploads ---- */
+/* ---- ListParts ---- */
 
 struct part_listing {
 	const struct target *target;
 	const char *id;
 	int64_t after, max, count, last;
 	bool truncated;
+	const struct checksum_name *checksum; /* of the upload; NULL: none */
+	char *checksum_type;
 	struct buf parts;
 };
 
@@ -300,6 +368,8 @@ static bool put_part(void *ctx, const struct part_row *part)
 	xml_element_time(&l->parts, "LastModified", part->modified_ms);
 	xml_element(&l->parts, "ETag", etag);
 	xml_element_i64(&l->parts, "Size", part->size);
+	if (l->checksum != NULL)
+		xml_element(&l->parts, l->checksum->element, part->checksum);
 	buf_puts(&l->parts, "</Part>");
 	l->last = part->number;
 	l->count++;
@@ -314,20 +384,11 @@ static int tx_list_parts(struct op_ctx *ctx, void *arg, struct api_error *err)
 
 	if (multipart_need(ctx, l->id, l->target, &row, err) != 0)
 		return -1;
+	l->checksum = meta_checksum_of(&(struct object_row){ .headers = row.headers });
+	if (l->checksum != NULL)
+		l->checksum_type = mh_strdup(meta_checksum_type(row.headers));
 	if (part_each(ctx->store, l->id, l->after, put_part, l, &cause) != 0)
 		return api_fail_internal(err, &cause);
-	return 0;
-}
-
-static int parse_count(struct s3_request *r, const char *name, int64_t *ret)
-{
-	const char *text = s3_param(r, name);
-	struct mh_err err = MH_ERR_INIT;
-
-	if (text == NULL || text[0] == '\0')
-		return 0;
-	if (str_to_i64(text, 0, INT32_MAX, name, ret, &err) != 0)
-		return s3_fail_text(r, "InvalidArgument", "%s.", err.text);
 	return 0;
 }
 
@@ -339,6 +400,12 @@ static void answer_parts(struct s3_request *r, struct part_listing *l)
 	xml_element(&b, "Bucket", r->target.bucket);
 	xml_element(&b, "Key", r->target.key);
 	xml_element(&b, "UploadId", l->id);
+	s3_put_owner(r, &b, "Initiator");
+	s3_put_owner(r, &b, "Owner");
+	buf_puts(&b, "<StorageClass>STANDARD</StorageClass>");
+	if (l->checksum != NULL)
+		xml_element(&b, "ChecksumAlgorithm", l->checksum->algorithm);
+	xml_element(&b, "ChecksumType", l->checksum_type);
 	xml_element_i64(&b, "PartNumberMarker", l->after);
 	if (l->truncated)
 		xml_element_i64(&b, "NextPartNumberMarker", l->last);
@@ -357,75 +424,16 @@ int op_list_parts(struct s3_request *r)
 	int rc;
 
 	buf_init(&l.parts, S3_XML_MAX / 2);
-	rc = parse_count(r, "max-parts", &l.max) != 0 ||
-			     parse_count(r, "part-number-marker", &l.after) != 0
+	rc = s3_count_param(r, "max-parts", PARTS_PAGE, &l.max) != 0 ||
+			     s3_count_param(r, "part-number-marker", INT32_MAX,
+					    &l.after) != 0
 		     ? -1
 		     : 0;
-	if (l.max > PARTS_PAGE)
-		l.max = PARTS_PAGE;
 	if (rc == 0)
 		rc = s3_call(r, tx_list_parts, &l);
 	if (rc == 0)
 		answer_parts(r, &l);
 	buf_done(&l.parts);
+	free(l.checksum_type);
 	return rc;
-}
-
-struct upload_listing {
-	char *bucket;
-	const char *prefix;
-	int64_t count;
-	bool truncated;
-	struct buf *b;
-};
-
-static void put_upload(void *ctx, const char *id, const struct multipart_row *row)
-{
-	struct upload_listing *l = ctx;
-
-	if (!str_starts_with(row->key, l->prefix))
-		return;
-	if (l->count == PARTS_PAGE) {
-		l->truncated = true;
-		return;
-	}
-	l->count++;
-	buf_puts(l->b, "<Upload>");
-	xml_element(l->b, "Key", row->key);
-	xml_element(l->b, "UploadId", id);
-	xml_element_time(l->b, "Initiated", row->created_ms);
-	buf_puts(l->b, "<StorageClass>STANDARD</StorageClass></Upload>");
-}
-
-static int tx_list_uploads(struct op_ctx *ctx, void *arg, struct api_error *err)
-{
-	struct upload_listing *l = arg;
-	struct mh_err cause = MH_ERR_INIT;
-
-	if (tx_bucket_must_exist(ctx, l->bucket, err) != 0)
-		return -1;
-	if (multipart_each(ctx->store, l->bucket, put_upload, l, &cause) != 0)
-		return api_fail_internal(err, &cause);
-	return 0;
-}
-
-/* The first thousand: who has more aborts these, and asks again. */
-int op_list_multiparts(struct s3_request *r)
-{
-	CLEAN(buf) struct buf b = BUF_INIT(S3_XML_MAX);
-	const char *prefix = s3_param(r, "prefix");
-	struct upload_listing l = { .bucket = r->target.bucket,
-				    .prefix = prefix ? prefix : "",
-				    .b = &b };
-
-	buf_puts(&b, XML_HEAD "<ListMultipartUploadsResult" XML_NS ">");
-	xml_element(&b, "Bucket", r->target.bucket);
-	xml_element(&b, "Prefix", l.prefix);
-	xml_element_i64(&b, "MaxUploads", PARTS_PAGE);
-	if (s3_call(r, tx_list_uploads, &l) != 0)
-		return -1;
-	xml_element(&b, "IsTruncated", l.truncated ? "true" : "false");
-	buf_puts(&b, "</ListMultipartUploadsResult>");
-	s3_answer_xml(r, 200, &b);
-	return 0;
 }

@@ -9,7 +9,8 @@
 #include "emulator/s3/private.h"
 #include "emulator/store/multipart.h"
 
-#define PARTS_MAX 10000
+#define PARTS_MAX           10000
+#define MULTIPART_ALGORITHM "x-amz-checksum-algorithm"
 
 /* The request's uploadId, or "". */
 const char *multipart_id(struct s3_request *r);

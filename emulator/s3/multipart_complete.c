@@ -16,6 +16,7 @@ struct completion {
 	struct wanted_part {
 		int64_t number;
 		char etag[40];
+		char checksum[64]; /* base64; "": none is told, or known */
 		char file_id[BLOB_ID_SIZE]; /* "": not found yet */
 		int64_t size;
 	} * parts;
@@ -27,6 +28,14 @@ struct completion {
 	struct file_list files;
 	bool out_of_order, mismatch;
 };
+
+static bool is_checksum(const char *element)
+{
+	for (size_t i = 0; i < CHECKSUM_COUNT; i++)
+		if (strcmp(element, checksum_names[i].element) == 0)
+			return true;
+	return false;
+}
 
 static int take_element(void *ctx, int depth, const char *name, const char *text)
 {
@@ -42,6 +51,9 @@ static int take_element(void *ctx, int depth, const char *name, const char *text
 		(void)snprintf(c->next.etag, sizeof(c->next.etag), "%.*s",
 			       (int)strcspn(p, "\""), p); /* cut, it matches nothing */
 	}
+	if (depth == 3 && is_checksum(name))
+		(void)snprintf(c->next.checksum, sizeof(c->next.checksum), "%s",
+			       text); /* as above */
 	if (depth != 2 || strcmp(name, "Part") != 0)
 		return 0;
 	if (c->next.number == 0 || c->count == PARTS_MAX)
@@ -73,10 +85,14 @@ static bool match_part(void *ctx, const struct part_row *part)
 
 	if (part->number < want->number)
 		return true; /* uploaded, but not wanted */
-	if (part->number > want->number || strcmp(part->etag, want->etag) != 0) {
+	if (part->number > want->number || strcmp(part->etag, want->etag) != 0 ||
+	    (want->checksum[0] != '\0' && part->checksum != NULL &&
+	     strcmp(part->checksum, want->checksum) != 0)) {
 		c->mismatch = true;
 		return false;
 	}
+	(void)snprintf(want->checksum, sizeof(want->checksum), "%s",
+		       part->checksum ? part->checksum : ""); /* fits */
 	want->size = part->size;
 	(void)snprintf(want->file_id, sizeof(want->file_id), "%s",
 		       part->file_id); /* fits */
@@ -143,6 +159,103 @@ static char *multipart_etag(const struct completion *c)
 	return mh_format("%s-%zu", hex, c->count);
 }
 
+/* ---- the object's checksum, from its parts' ---- */
+
+static size_t part_checksum(const struct completion *c, size_t i,
+			    unsigned char out[DIGEST_MAX_SIZE])
+{
+	CLEAN(free) unsigned char *raw = NULL;
+	struct mh_err err = MH_ERR_INIT;
+	size_t len = 0;
+
+	if (str_unbase64(c->parts[i].checksum, &raw, &len, &err) != 0 ||
+	    len > DIGEST_MAX_SIZE)
+		return 0; /* what was stored was verified */
+	memcpy(out, raw, len);
+	return len;
+}
+
+/* As if the whole object had been read. */
+static char *whole_checksum(const struct completion *c, enum digest_kind kind)
+{
+	unsigned char all[DIGEST_MAX_SIZE] = { 0 }, one[DIGEST_MAX_SIZE] = { 0 };
+	size_t len = part_checksum(c, 0, all);
+
+	for (size_t i = 1; i < c->count; i++) {
+		(void)part_checksum(c, i, one); /* of the same length */
+		digest_crc_join(kind, all, one, c->parts[i].size);
+	}
+	return str_base64(all, len);
+}
+
+/* The checksum of the parts' checksums, and how many there were. */
+static char *composite_checksum(const struct completion *c, enum digest_kind kind)
+{
+	unsigned char raw[DIGEST_MAX_SIZE] = { 0 };
+	CLEAN(free) char *value = NULL;
+	struct digests d;
+
+	digests_init(&d, DIGEST_BIT(kind));
+	for (size_t i = 0; i < c->count; i++)
+		digests_update(&d, raw, part_checksum(c, i, raw));
+	value = str_base64(raw, digests_end(&d, kind, raw));
+	digests_done(&d);
+	return mh_format("%s-%zu", value, c->count);
+}
+
+static bool all_have_checksums(const struct completion *c)
+{
+	for (size_t i = 0; i < c->count; i++)
+		if (c->parts[i].checksum[0] == '\0')
+			return false;
+	return true;
+}
+
+/* Sets it, and holds it against what the request says it is. */
+static int set_checksum(struct s3_request *r, const struct completion *c,
+			struct object_row *row)
+{
+	const struct checksum_name *name = meta_checksum_of(row);
+	const char *type = meta_checksum_type(row->headers);
+	CLEAN(free) char *value = NULL;
+	const char *promised;
+
+	if (name == NULL)
+		return 0;
+	if (!all_have_checksums(c)) {
+		meta_drop_checksum(row);
+		return 0;
+	}
+	value = strcmp(type, "COMPOSITE") == 0 ? composite_checksum(c, name->kind)
+					       : whole_checksum(c, name->kind);
+	meta_set_checksum(row, name, value, type);
+	promised = s3_header(r, name->header);
+	if (promised != NULL && strcmp(promised, value) != 0)
+		return s3_fail_text(
+			r, "BadDigest",
+			"The %s you specified did not match the calculated checksum.",
+			name->algorithm);
+	return 0;
+}
+
+static int check_promised_size(struct s3_request *r, const struct object_row *row)
+{
+	const char *text = s3_header(r, "x-amz-mp-object-size");
+	struct mh_err err = MH_ERR_INIT;
+	int64_t size;
+
+	if (text == NULL)
+		return 0;
+	if (str_to_i64(text, 0, INT64_MAX, "x-amz-mp-object-size", &size, &err) == 0 &&
+	    size == row->size)
+		return 0;
+	return s3_fail_text(
+		r, "InvalidRequest",
+		"The provided 'x-amz-mp-object-size' header value %s does not "
+		"match what was computed: %lld",
+		text, (long long)row->size);
+}
+
 static int tx_complete(struct op_ctx *ctx, void *arg, struct api_error *err)
 {
 	CLEAN(multipart_row) struct multipart_row row = { 0 };
@@ -168,7 +281,8 @@ static int assemble(struct s3_request *r, struct completion *c, struct blob *b,
 	row->content_type = STEAL_PTR(c->upload.content_type);
 	row->metadata = STEAL_PTR(c->upload.metadata);
 	row->headers = STEAL_PTR(c->upload.headers);
-	return 0;
+	row->tags = STEAL_PTR(c->upload.tags);
+	return set_checksum(r, c, row) == 0 ? check_promised_size(r, row) : -1;
 }
 
 static void answer_completed(struct s3_request *r, const struct object_row *row)
@@ -186,8 +300,10 @@ static void answer_completed(struct s3_request *r, const struct object_row *row)
 	xml_element(&b, "Bucket", r->target.bucket);
 	xml_element(&b, "Key", r->target.key);
 	xml_element(&b, "ETag", quoted);
+	meta_put_checksums(&b, row);
 	buf_puts(&b, "</CompleteMultipartUploadResult>");
 	s3_answer_xml(r, 200, &b);
+	s3_answer_version(r, row->version_id);
 }
 
 static int complete(struct s3_request *r, struct completion *c)
@@ -213,8 +329,10 @@ static int complete(struct s3_request *r, struct completion *c)
 			(void)s3_fail_api(r, &err); /* rc says it */
 	}
 	blob_done(&r->s3->blobs, &b);
-	if (rc == 0)
+	if (rc == 0) {
+		r->versioned = c->put.versioned;
 		answer_completed(r, &row);
+	}
 	return rc;
 }
 

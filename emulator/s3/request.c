@@ -17,6 +17,26 @@ const char *s3_param(struct s3_request *r, const char *name)
 	return uri_query_get(&r->target.query, name);
 }
 
+int s3_count_param(struct s3_request *r, const char *name, int64_t max, int64_t *ret)
+{
+	const char *text = s3_param(r, name);
+	struct mh_err err = MH_ERR_INIT;
+
+	if (text == NULL || text[0] == '\0')
+		return 0;
+	if (str_to_i64(text, 0, INT32_MAX, name, ret, &err) != 0) {
+		s3_error_detail(r, "ArgumentName", "%s", name);
+		s3_error_detail(r, "ArgumentValue", "%s", text);
+		return s3_fail_text(r, "InvalidArgument",
+				    "Argument %s must be an integer between 0 and "
+				    "2147483647",
+				    name);
+	}
+	if (*ret > max)
+		*ret = max;
+	return 0;
+}
+
 static int parse_target(struct s3_request *r, const char *raw_target)
 {
 	struct mh_err err = MH_ERR_INIT;
@@ -138,6 +158,9 @@ void s3_request_drop(struct s3_request *r)
 		MHD_destroy_response(r->response);
 	free(r->method);
 	free(r->error_message);
-	free(r->error_detail);
+	for (size_t i = 0; i < r->detail_count; i++)
+		free(r->details[i].text);
+	for (size_t i = 0; i < r->error_header_count; i++)
+		free(r->error_headers[i].text);
 	free(r);
 }

@@ -84,7 +84,8 @@ static void describe(struct object_row *row, struct s3_object *ret)
 
 	*ret = (struct s3_object){ .size = row->size, .modified_ms = row->modified_ms };
 	ret->etag = STEAL_PTR(row->etag);
-	ret->version_id = mh_strdup("null");
+	ret->version_id = row->version_id ? STEAL_PTR(row->version_id)
+					  : mh_strdup(OBJECT_VERSION_NULL);
 	ret->content_type = STEAL_PTR(row->content_type);
 	if (json_parse_object(row->metadata, strlen(row->metadata), &ret->metadata,
 			      &err) != 0)
@@ -94,21 +95,29 @@ static void describe(struct object_row *row, struct s3_object *ret)
 static int fail_inside(const struct api_error *failed, struct mh_err *err)
 {
 	const struct s3_error *known = s3_error_find(failed->code);
-	bool missing = known != NULL && known->status == 404;
+	bool missing = known != NULL && (known->status == 404 || known->status == 405);
 
 	return mh_err_set(err, missing ? MH_E_NOTFOUND : MH_E_SYS, "%s", failed->message);
+}
+
+int s3_open_version(struct s3 *s3, const char *bucket, const char *key,
+		    const char *version_id, struct s3_object *ret, int *ret_fd,
+		    struct mh_err *err)
+{
+	CLEAN(tx_find)
+	struct tx_find find = { .bucket = bucket, .key = key, .version = version_id };
+	struct api_error failed = { 0 };
+
+	if (s3_find_open(s3, &find, ret_fd, &failed) != 0)
+		return fail_inside(&failed, err);
+	describe(&find.row, ret);
+	return 0;
 }
 
 int s3_open(struct s3 *s3, const char *bucket, const char *key, struct s3_object *ret,
 	    int *ret_fd, struct mh_err *err)
 {
-	CLEAN(object_row) struct object_row row = { 0 };
-	struct api_error failed = { 0 };
-
-	if (s3_find_open(s3, bucket, key, &row, ret_fd, &failed) != 0)
-		return fail_inside(&failed, err);
-	describe(&row, ret);
-	return 0;
+	return s3_open_version(s3, bucket, key, NULL, ret, ret_fd, err);
 }
 
 /* The bytes into a new blob, with their size and ETag into row. */

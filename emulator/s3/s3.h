@@ -49,7 +49,7 @@ void s3_request_drop(struct s3_request *state);
 /* For built-in workers and tests; block, and call the writer. */
 struct s3_object {
 	char *etag; /* with no quotes */
-	char *version_id; /* "null" while the bucket is not versioned */
+	char *version_id; /* "null" where the bucket had no versions */
 	char *content_type;
 	struct json_object *metadata; /* x-amz-meta-* without the prefix */
 	int64_t size, modified_ms;
@@ -58,6 +58,11 @@ void s3_object_done(struct s3_object *o);
 /* Opens the object's bytes for reading; NOTFOUND. */
 int s3_open(struct s3 *s3, const char *bucket, const char *key, struct s3_object *ret,
 	    int *ret_fd, struct mh_err *err) MH_MUST_CHECK;
+/* The same for one version of the object, which stays what it is whatever the key
+ * becomes; NULL: the current one. */
+int s3_open_version(struct s3 *s3, const char *bucket, const char *key,
+		    const char *version_id, struct s3_object *ret, int *ret_fd,
+		    struct mh_err *err) MH_MUST_CHECK;
 /* What is stored beside the bytes; all but bucket and key may be left out. */
 struct s3_put {
 	const char *bucket, *key;

@@ -62,8 +62,8 @@ void xml_error_document(struct buf *b, const struct xml_error *e)
 	buf_puts(b, XML_HEAD "<Error>");
 	xml_element(b, "Code", e->code);
 	xml_element(b, "Message", e->message);
-	if (e->detail_name != NULL)
-		xml_element(b, e->detail_name, e->detail);
+	for (size_t i = 0; i < e->detail_count; i++)
+		xml_element(b, e->details[i].name, e->details[i].text);
 	xml_element(b, "Resource", e->resource);
 	xml_element(b, "RequestId", e->request_id);
 	buf_puts(b, "</Error>");

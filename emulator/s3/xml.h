@@ -4,6 +4,7 @@
 #ifndef MH_EMULATOR_S3_XML_H
 #define MH_EMULATOR_S3_XML_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "lib/base/buf.h"
@@ -19,11 +20,16 @@ void xml_element_i64(struct buf *b, const char *name, int64_t value);
 /* "<name>2026-11-20T10:39:03.250Z</name>" */
 void xml_element_time(struct buf *b, const char *name, int64_t wall_ms);
 
+struct xml_detail {
+	const char *name;
+	char *text;
+};
 struct xml_error {
 	const char *code, *message;
 	const char *resource, *request_id;
-	/* One more element, as some errors carry; name NULL for none. */
-	const char *detail_name, *detail;
+	/* More elements, as some errors carry. */
+	const struct xml_detail *details;
+	size_t detail_count;
 };
 void xml_error_document(struct buf *b, const struct xml_error *e);
 

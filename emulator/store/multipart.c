@@ -1,5 +1,7 @@
 #include "emulator/store/multipart.h"
 
+#include <string.h>
+
 const char *const store_multipart_schema =
 	"CREATE TABLE s3_multipart ("
 	" id TEXT PRIMARY KEY,"
@@ -8,9 +10,10 @@ const char *const store_multipart_schema =
 	" content_type TEXT NOT NULL,"
 	" metadata TEXT NOT NULL,"
 	" headers TEXT NOT NULL,"
-	" created_ms INTEGER NOT NULL"
+	" created_ms INTEGER NOT NULL,"
+	" tags TEXT"
 	") WITHOUT ROWID;"
-	"CREATE INDEX s3_multipart_by_key ON s3_multipart (bucket, key, created_ms);"
+	"CREATE INDEX s3_multipart_by_key ON s3_multipart (bucket, key, id);"
 	"CREATE TABLE s3_part ("
 	" multipart TEXT NOT NULL REFERENCES s3_multipart (id) ON DELETE CASCADE,"
 	" number INTEGER NOT NULL,"
@@ -18,6 +21,7 @@ const char *const store_multipart_schema =
 	" etag TEXT NOT NULL,"
 	" size INTEGER NOT NULL,"
 	" modified_ms INTEGER NOT NULL,"
+	" checksum TEXT,"
 	" PRIMARY KEY (multipart, number)"
 	") WITHOUT ROWID;";
 
@@ -28,6 +32,7 @@ void multipart_row_done(struct multipart_row *row)
 	free(row->content_type);
 	free(row->metadata);
 	free(row->headers);
+	free(row->tags);
 	*row = (struct multipart_row){ 0 };
 }
 
@@ -37,9 +42,9 @@ int multipart_create(struct store *s, const char *id, const struct multipart_row
 	return store_exec(
 		s, NULL, err,
 		"INSERT INTO s3_multipart (id, bucket, key, content_type, metadata,"
-		" headers, created_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
-		"ssssssi", id, row->bucket, row->key, row->content_type, row->metadata,
-		row->headers, row->created_ms);
+		" headers, created_ms, tags) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+		"ssssssis", id, row->bucket, row->key, row->content_type, row->metadata,
+		row->headers, row->created_ms, row->tags);
 }
 
 static void read_row(struct stmt *q, int first, struct multipart_row *ret)
@@ -51,10 +56,12 @@ static void read_row(struct stmt *q, int first, struct multipart_row *ret)
 		.metadata = mh_strdup(stmt_text(q, first + 3)),
 		.headers = mh_strdup(stmt_text(q, first + 4)),
 		.created_ms = stmt_i64(q, first + 5),
+		.tags = mh_strdup(stmt_text(q, first + 6)),
 	};
 }
 
-#define MULTIPART_COLUMNS " bucket, key, content_type, metadata, headers, created_ms "
+#define MULTIPART_COLUMNS                                                                \
+	" bucket, key, content_type, metadata, headers, created_ms, tags "
 
 int multipart_find(struct store *s, const char *id, struct multipart_row *ret,
 		   bool *ret_found, struct mh_err *err)
@@ -93,23 +100,30 @@ int multipart_bucket_has(struct store *s, const char *bucket, bool *ret,
 	return 0;
 }
 
-int multipart_each(struct store *s, const char *bucket, multipart_fn fn, void *ctx,
-		   struct mh_err *err)
+int multipart_next(struct store *s, const char *bucket, const char *prefix,
+		   const char *from_key, const char *from_id, char **ret_id,
+		   struct multipart_row *ret, bool *ret_found, struct mh_err *err)
 {
+	/* 0xff is in no UTF-8 text, so this is the end of everything under the prefix. */
+	CLEAN(free) char *end = mh_format("%s\xff", prefix);
+	const char *low = strcmp(from_key, prefix) > 0 ? from_key : prefix;
 	CLEAN(stmt) struct stmt q;
 	int rc;
 
 	store_query(s, &q,
-		    "SELECT id," MULTIPART_COLUMNS "FROM s3_multipart WHERE bucket = ?"
-		    " ORDER BY key, created_ms",
-		    "s", bucket);
-	while ((rc = stmt_next(&q, err)) == 1) {
-		CLEAN(multipart_row) struct multipart_row row = { 0 };
-
-		read_row(&q, 1, &row);
-		fn(ctx, stmt_text(&q, 0), &row);
+		    "SELECT id," MULTIPART_COLUMNS "FROM s3_multipart WHERE bucket = ?1"
+		    " AND key >= ?2 AND key < ?3 AND (key, id) > (?2, ?4)"
+		    " ORDER BY key, id LIMIT 1",
+		    "ssss", bucket, low, end, low == from_key ? from_id : "");
+	rc = stmt_next(&q, err);
+	if (rc < 0)
+		return -1;
+	*ret_found = rc == 1;
+	if (rc == 1) {
+		*ret_id = mh_strdup(stmt_text(&q, 0));
+		read_row(&q, 1, ret);
 	}
-	return rc;
+	return 0;
 }
 
 static int find_part_file(struct store *s, const char *id, int64_t number, char **ret,
@@ -136,9 +150,9 @@ int part_put(struct store *s, const char *id, const struct part_row *part,
 	if (find_part_file(s, id, part->number, &old, err) != 0 ||
 	    store_exec(s, NULL, err,
 		       "INSERT OR REPLACE INTO s3_part (multipart, number, file_id, etag,"
-		       " size, modified_ms) VALUES (?, ?, ?, ?, ?, ?)",
-		       "sissii", id, part->number, part->file_id, part->etag, part->size,
-		       part->modified_ms) != 0)
+		       " size, modified_ms, checksum) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		       "sissiis", id, part->number, part->file_id, part->etag, part->size,
+		       part->modified_ms, part->checksum) != 0)
 		return -1;
 	*ret_replaced = STEAL_PTR(old);
 	return 0;
@@ -150,10 +164,11 @@ int part_each(struct store *s, const char *id, int64_t after, part_fn fn, void *
 	CLEAN(stmt) struct stmt q;
 	int rc;
 
-	store_query(s, &q,
-		    "SELECT number, file_id, etag, size, modified_ms FROM s3_part"
-		    " WHERE multipart = ? AND number > ? ORDER BY number",
-		    "si", id, after);
+	store_query(
+		s, &q,
+		"SELECT number, file_id, etag, size, modified_ms, checksum FROM s3_part"
+		" WHERE multipart = ? AND number > ? ORDER BY number",
+		"si", id, after);
 	while ((rc = stmt_next(&q, err)) == 1) {
 		struct part_row part = {
 			.number = stmt_i64(&q, 0),
@@ -161,6 +176,7 @@ int part_each(struct store *s, const char *id, int64_t after, part_fn fn, void *
 			.etag = stmt_text(&q, 2),
 			.size = stmt_i64(&q, 3),
 			.modified_ms = stmt_i64(&q, 4),
+			.checksum = stmt_text(&q, 5),
 		};
 
 		if (!fn(ctx, &part))

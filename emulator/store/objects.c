@@ -1,11 +1,15 @@
 #include "emulator/store/objects.h"
 
+#include <stdio.h>
 #include <string.h>
+
+#include "emulator/store/versions.h"
 
 const char *const store_objects_schema =
 	"CREATE TABLE s3_bucket ("
 	" name TEXT PRIMARY KEY,"
-	" created_ms INTEGER NOT NULL"
+	" created_ms INTEGER NOT NULL,"
+	" versioning TEXT NOT NULL DEFAULT ''"
 	") WITHOUT ROWID;"
 	"CREATE TABLE s3_object ("
 	" bucket TEXT NOT NULL REFERENCES s3_bucket (name),"
@@ -17,6 +21,9 @@ const char *const store_objects_schema =
 	" content_type TEXT NOT NULL,"
 	" metadata TEXT NOT NULL,"
 	" headers TEXT NOT NULL,"
+	" tags TEXT,"
+	" version_id TEXT NOT NULL DEFAULT 'null',"
+	" rank INTEGER NOT NULL DEFAULT 0,"
 	" PRIMARY KEY (bucket, key)"
 	") WITHOUT ROWID;";
 
@@ -60,11 +67,37 @@ int bucket_is_empty(struct store *s, const char *name, bool *ret_empty,
 	struct stmt q;
 	bool has;
 
-	store_query(s, &q, "SELECT 1 FROM s3_object WHERE bucket = ? LIMIT 1", "s", name);
+	store_query(s, &q,
+		    "SELECT 1 WHERE EXISTS (SELECT 1 FROM s3_object WHERE bucket = ?1)"
+		    " OR EXISTS (SELECT 1 FROM s3_version WHERE bucket = ?1)",
+		    "s", name);
 	if (has_row(&q, &has, err) != 0)
 		return -1;
 	*ret_empty = !has;
 	return 0;
+}
+
+int bucket_versioning(struct store *s, const char *name, char ret[BUCKET_VERSIONING_SIZE],
+		      struct mh_err *err)
+{
+	CLEAN(stmt) struct stmt q;
+	int rc;
+
+	store_query(s, &q, "SELECT versioning FROM s3_bucket WHERE name = ?", "s", name);
+	rc = stmt_next(&q, err);
+	if (rc < 0)
+		return -1;
+	(void)snprintf(ret, BUCKET_VERSIONING_SIZE, "%s",
+		       rc == 1 ? stmt_text(&q, 0) : ""); /* ours: it fits */
+	return 0;
+}
+
+int bucket_set_versioning(struct store *s, const char *name, const char *status,
+			  struct mh_err *err)
+{
+	return store_exec(s, NULL, err,
+			  "UPDATE s3_bucket SET versioning = ? WHERE name = ?", "ss",
+			  status, name);
 }
 
 int bucket_delete(struct store *s, const char *name, struct mh_err *err)
@@ -91,13 +124,12 @@ void object_row_done(struct object_row *row)
 	free(row->content_type);
 	free(row->metadata);
 	free(row->headers);
+	free(row->tags);
+	free(row->version_id);
 	*row = (struct object_row){ 0 };
 }
 
-#define OBJECT_COLUMNS                                                                   \
-	" file_id, etag, size, modified_ms, content_type, metadata, headers "
-
-static void read_row(struct stmt *q, int first, struct object_row *ret)
+void object_row_read(struct stmt *q, int first, struct object_row *ret)
 {
 	*ret = (struct object_row){
 		.file_id = mh_strdup(stmt_text(q, first)),
@@ -107,6 +139,9 @@ static void read_row(struct stmt *q, int first, struct object_row *ret)
 		.content_type = mh_strdup(stmt_text(q, first + 4)),
 		.metadata = mh_strdup(stmt_text(q, first + 5)),
 		.headers = mh_strdup(stmt_text(q, first + 6)),
+		.tags = mh_strdup(stmt_text(q, first + 7)),
+		.version_id = mh_strdup(stmt_text(q, first + 8)),
+		.rank = stmt_i64(q, first + 9),
 	};
 }
 
@@ -124,7 +159,7 @@ int object_find(struct store *s, const char *bucket, const char *key,
 		return -1;
 	*ret_found = rc == 1;
 	if (rc == 1)
-		read_row(&q, 0, ret);
+		object_row_read(&q, 0, ret);
 	return 0;
 }
 
@@ -144,18 +179,27 @@ static int find_file(struct store *s, const char *bucket, const char *key, char 
 	return 0;
 }
 
+static int insert(struct store *s, const char *bucket, const char *key,
+		  const struct object_row *row, int64_t rank, struct mh_err *err)
+{
+	return store_exec(s, NULL, err,
+			  "INSERT INTO s3_object (bucket, key," OBJECT_COLUMNS
+			  ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			  "ssssiisssssi", bucket, key, row->file_id, row->etag, row->size,
+			  row->modified_ms, row->content_type, row->metadata,
+			  row->headers, row->tags,
+			  row->version_id ? row->version_id : OBJECT_VERSION_NULL, rank);
+}
+
 int object_put(struct store *s, const char *bucket, const char *key,
 	       const struct object_row *row, char **ret_replaced, struct mh_err *err)
 {
+	const char *version = row->version_id ? row->version_id : OBJECT_VERSION_NULL;
 	CLEAN(free) char *old = NULL;
+	int64_t rank;
 
-	if (find_file(s, bucket, key, &old, err) != 0 ||
-	    store_exec(s, NULL, err,
-		       "INSERT OR REPLACE INTO s3_object (bucket, key," OBJECT_COLUMNS
-		       ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		       "ssssiisss", bucket, key, row->file_id, row->etag, row->size,
-		       row->modified_ms, row->content_type, row->metadata,
-		       row->headers) != 0)
+	if (version_make_way(s, bucket, key, version, &rank, &old, err) != 0 ||
+	    insert(s, bucket, key, row, rank, err) != 0)
 		return -1;
 	*ret_replaced = STEAL_PTR(old);
 	return 0;
@@ -174,12 +218,29 @@ int object_delete(struct store *s, const char *bucket, const char *key, char **r
 	return 0;
 }
 
+int object_set_tags(struct store *s, const char *bucket, const char *key,
+		    const char *version_id, const char *tags, struct mh_err *err)
+{
+	if (store_exec(s, NULL, err,
+		       "UPDATE s3_object SET tags = ? WHERE bucket = ? AND key = ?"
+		       " AND version_id = ?",
+		       "ssss", tags, bucket, key, version_id) != 0)
+		return -1;
+	return store_exec(s, NULL, err,
+			  "UPDATE s3_version SET tags = ? WHERE bucket = ? AND key = ?"
+			  " AND version_id = ?",
+			  "ssss", tags, bucket, key, version_id);
+}
+
 int object_file_is_known(struct store *s, const char *file_id, bool *ret,
 			 struct mh_err *err)
 {
 	struct stmt q;
 
-	store_query(s, &q, "SELECT 1 FROM s3_object WHERE file_id = ?", "s", file_id);
+	store_query(s, &q,
+		    "SELECT 1 WHERE EXISTS (SELECT 1 FROM s3_object WHERE file_id = ?1)"
+		    " OR EXISTS (SELECT 1 FROM s3_version WHERE file_id = ?1)",
+		    "s", file_id);
 	return has_row(&q, ret, err);
 }
 
@@ -204,7 +265,7 @@ int object_next(struct store *s, const char *bucket, const char *prefix, const c
 	*ret_found = rc == 1;
 	if (rc == 1) {
 		*ret_key = mh_strdup(stmt_text(&q, 0));
-		read_row(&q, 1, ret);
+		object_row_read(&q, 1, ret);
 	}
 	return 0;
 }

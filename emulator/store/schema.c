@@ -13,6 +13,7 @@
 #include "emulator/store/store.h"
 #include "emulator/store/timers.h"
 #include "emulator/store/transitions.h"
+#include "emulator/store/versions.h"
 
 /* clang-format off */
 const char *const *const store_schemas[] = {
@@ -20,6 +21,7 @@ const char *const *const store_schemas[] = {
 	&integrations_schema,
 	&store_multipart_schema,
 	&store_objects_schema,
+	&store_versions_schema,
 	&store_pipelines_schema,
 	&executions_schema,
 	&stage_executions_schema,
@@ -45,9 +47,26 @@ static const char *const to_3 =
 	"CREATE TABLE outbound_transitions (pipeline TEXT NOT NULL, stage TEXT NOT NULL,"
 	" PRIMARY KEY (pipeline, stage)) WITHOUT ROWID;";
 
+static const char *const to_4 =
+	"ALTER TABLE s3_bucket ADD COLUMN versioning TEXT NOT NULL DEFAULT '';"
+	"ALTER TABLE s3_object ADD COLUMN tags TEXT;"
+	"ALTER TABLE s3_object ADD COLUMN version_id TEXT NOT NULL DEFAULT 'null';"
+	"ALTER TABLE s3_object ADD COLUMN rank INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE s3_multipart ADD COLUMN tags TEXT;"
+	"ALTER TABLE s3_part ADD COLUMN checksum TEXT;"
+	"DROP INDEX s3_multipart_by_key;"
+	"CREATE INDEX s3_multipart_by_key ON s3_multipart (bucket, key, id);"
+	"CREATE TABLE s3_version (bucket TEXT NOT NULL REFERENCES s3_bucket (name),"
+	" key TEXT NOT NULL, rank INTEGER NOT NULL, version_id TEXT NOT NULL,"
+	" file_id TEXT UNIQUE, etag TEXT, size INTEGER NOT NULL DEFAULT 0,"
+	" modified_ms INTEGER NOT NULL, content_type TEXT, metadata TEXT, headers TEXT,"
+	" tags TEXT, PRIMARY KEY (bucket, key, rank)) WITHOUT ROWID;"
+	"CREATE UNIQUE INDEX s3_version_by_id ON s3_version (bucket, key, version_id);";
+
 const char *const *const store_migrations[] = {
 	&to_2,
 	&to_3,
+	&to_4,
 	NULL,
 };
 /* clang-format on */

@@ -581,18 +581,6 @@ def requests_are_logged_for_who_looks_without_what_opens_objects():
 
 
 @story
-def an_object_is_asked_for_its_tags_and_has_none():
-    with Place() as place:
-        s3 = place.emulator().client("s3")
-        s3.create_bucket(Bucket="bucket")
-        s3.put_object(Bucket="bucket", Key="k", Body=b"x")
-        equal(s3.get_object_tagging(Bucket="bucket", Key="k")["TagSet"], [])
-        raises("NoSuchKey", s3.get_object_tagging, Bucket="bucket", Key="none")
-        raises("NotImplemented", s3.put_object_tagging, Bucket="bucket", Key="k",
-               Tagging={"TagSet": [{"Key": "a", "Value": "b"}]})
-
-
-@story
 def the_aws_cli_copies_lists_removes_and_presigns():
     with Place() as place:
         emulator = place.emulator()

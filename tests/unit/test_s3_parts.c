@@ -236,6 +236,19 @@ static void an_error_document_has_the_elements_of_s3(void **state)
 
 /* Published check values: RFC 1321, RFC 3174, FIPS 180, and the CRC catalogue's
  * "check" column, all over the nine digits. */
+static size_t digest_of(enum digest_kind kind, const void *data, size_t len,
+			unsigned char out[DIGEST_MAX_SIZE])
+{
+	struct digests d;
+	size_t size;
+
+	digests_init(&d, DIGEST_BIT(kind));
+	digests_update(&d, data, len);
+	size = digests_end(&d, kind, out);
+	digests_done(&d);
+	return size;
+}
+
 static void digests_give_the_published_check_values(void **state)
 {
 	static const struct {
@@ -262,6 +275,31 @@ static void digests_give_the_published_check_values(void **state)
 		str_hex(out, digests_end(&d, rows[i].kind, out), hex);
 		assert_string_equal(hex, rows[i].hex);
 		digests_done(&d);
+	}
+}
+
+static void crcs_of_parts_join_to_the_crc_of_the_whole(void **state)
+{
+	static const enum digest_kind kinds[] = { DIGEST_CRC32, DIGEST_CRC32C,
+						  DIGEST_CRC64NVME };
+	static const size_t cuts[] = { 0, 1, 7, 8, 255, 4096, 9999, 10000 };
+	unsigned char data[10000];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (unsigned char)(i * 7 + i / 251);
+	for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+		for (size_t c = 0; c < ARRAY_LEN(cuts); c++) {
+			unsigned char first[DIGEST_MAX_SIZE], second[DIGEST_MAX_SIZE];
+			unsigned char whole[DIGEST_MAX_SIZE];
+			size_t rest = sizeof(data) - cuts[c], len;
+
+			len = digest_of(kinds[k], data, sizeof(data), whole);
+			(void)digest_of(kinds[k], data, cuts[c], first);
+			(void)digest_of(kinds[k], data + cuts[c], rest, second);
+			digest_crc_join(kinds[k], first, second, (int64_t)rest);
+			assert_memory_equal(first, whole, len);
+		}
 	}
 }
 
@@ -454,6 +492,7 @@ int main(void)
 		cmocka_unit_test(xml_escapes_what_a_key_may_hold),
 		cmocka_unit_test(an_error_document_has_the_elements_of_s3),
 		cmocka_unit_test(digests_give_the_published_check_values),
+		cmocka_unit_test(crcs_of_parts_join_to_the_crc_of_the_whole),
 		cmocka_unit_test(a_crc_does_not_depend_on_where_the_bytes_are_cut),
 		cmocka_unit_test(signed_chunks_decode_wherever_they_are_cut),
 		cmocka_unit_test(trailers_are_kept_wherever_they_are_cut),

@@ -81,6 +81,13 @@ static void store_reopens_what_it_made(void **state)
 /* Takes away what the migrations bring: format 1. */
 static void make_first_format(struct store *s)
 {
+	run(s, "DROP TABLE s3_version");
+	run(s, "ALTER TABLE s3_part DROP COLUMN checksum");
+	run(s, "ALTER TABLE s3_multipart DROP COLUMN tags");
+	run(s, "ALTER TABLE s3_object DROP COLUMN rank");
+	run(s, "ALTER TABLE s3_object DROP COLUMN version_id");
+	run(s, "ALTER TABLE s3_object DROP COLUMN tags");
+	run(s, "ALTER TABLE s3_bucket DROP COLUMN versioning");
 	run(s, "DROP TABLE outbound_transitions");
 	run(s, "ALTER TABLE stage_executions DROP COLUMN manual_retries");
 	run(s, "ALTER TABLE stage_executions DROP COLUMN first_action");
@@ -108,6 +115,8 @@ static void store_of_an_older_format_is_brought_up_to_date(void **state)
 		assert_int_equal(number(s, "SELECT count(*) FROM integrations"), 0);
 		assert_int_equal(number(s, "SELECT count(stop_reason) FROM executions"),
 				 0);
+		assert_int_equal(number(s, "SELECT count(*) FROM s3_version"), 0);
+		assert_int_equal(number(s, "SELECT count(version_id) FROM s3_object"), 0);
 		store_close(s);
 	}
 }
