@@ -1,4 +1,4 @@
-"""One emulator for the statements of a document, a pipeline of its own for each of them.
+"""One emulator for the statements of a document (or other stories), a pipeline of its own for each of them.
 
     @statement
     def H_000_17_a_newer_arrival_supersedes_who_waits(w):
@@ -12,6 +12,7 @@ little to wait for. Every action's job has a queue of its own (the value of a qu
 emulator serves many pipelines. `w.cp` is the boto3 client, `w.aws` the stock AWS CLI.
 """
 import functools
+import itertools
 import os
 import sys
 
@@ -82,13 +83,12 @@ class Server:
 SERVER = Server()
 
 
-def statement(function):
-    """Marks a story of one statement: H_<document>_<number>_<what it says>(w)."""
+def told_of(tag, function):
+    """The story of a function of a world with that tag."""
     @functools.wraps(function)
     def told():
-        document, number = function.__name__.split("_")[1:3]
         SERVER.start()
-        w = World(f"{document}-{number}")
+        w = World(tag)
         try:
             function(w)
         except BaseException as e:
@@ -99,6 +99,20 @@ def statement(function):
         finally:
             w.delete()
     return tap.story(told)
+
+
+def statement(function):
+    """Marks a story of one statement: H_<document>_<number>_<what it says>(w)."""
+    document, number = function.__name__.split("_")[1:3]
+    return told_of(f"{document}-{number}", function)
+
+
+_tags = itertools.count(1)
+
+
+def served(function):
+    """Marks any other story about a pipeline of its own in the shared emulator."""
+    return told_of(f"s{next(_tags)}", function)
 
 
 def run():
