@@ -16,12 +16,13 @@ import traceback
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "tests", "system")]
 
-from measure import agent_rows, emulator_rows, machine  # noqa: E402
+from measure import agent_rows, emulator_rows, machine, many_rows  # noqa: E402
 from measure.plot import as_svg  # noqa: E402
 from measure.scene import Scene  # noqa: E402
 from measure.table import as_markdown, as_text  # noqa: E402
 
-ROWS = {**agent_rows.ROWS, **emulator_rows.ROWS}
+ROWS = {**agent_rows.ROWS, **many_rows.ROWS, **emulator_rows.ROWS}
+UNASKED = [name for name in ROWS if name != "long"]
 
 
 class Plan:
@@ -37,7 +38,7 @@ class Plan:
 def arguments():
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0], formatter_class=argparse.RawTextHelpFormatter,
                                 epilog="rows:\n" + "\n".join(f"  {k:<12}{v.__doc__}" for k, v in ROWS.items()))
-    p.add_argument("--rows", default=",".join(ROWS), help="which, separated by commas")
+    p.add_argument("--rows", default=",".join(UNASKED), help="which, separated by commas (default: all but long)")
     p.add_argument("--rounds", type=int, default=5, help="samples of each (default 5)")
     p.add_argument("--scale", type=float, default=1.0, help="of the numbers of jobs; 0.1 to try things out")
     p.add_argument("--cpu", type=int, default=0, help="the CPU that endpoint and workers share (default 0)")

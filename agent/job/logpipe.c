@@ -43,13 +43,16 @@ void logpipe_done(struct logpipe *lp)
 	clean_fd(&lp->write_fd);
 	clean_fd(&lp->file_fd);
 	redact_done(&lp->redact);
+	free(lp->recent);
 	*lp = (struct logpipe)LOGPIPE_INIT;
 }
 
 static void remember(struct logpipe *lp, const char *data, size_t len)
 {
-	size_t room = sizeof lp->recent;
+	size_t room = LOGPIPE_RECENT_BYTES;
 
+	if (!lp->recent) /* grows as it is written: most jobs say little */
+		lp->recent = mh_realloc(NULL, room);
 	if (len > room) {
 		data += len - room;
 		len = room;
@@ -205,7 +208,7 @@ static void drop_sandbox_lines(struct buf *text)
 char *logpipe_tail(const struct logpipe *lp)
 {
 	CLEAN(free) char *clean = result_clean_text(lp->recent, lp->recent_len);
-	CLEAN(buf) struct buf out = BUF_INIT(sizeof lp->recent + 1);
+	CLEAN(buf) struct buf out = BUF_INIT(LOGPIPE_RECENT_BYTES + 1);
 	const char *text, *newline;
 
 	strip_controls(clean, &out);

@@ -22,7 +22,8 @@
 #include "agent/job/redact.h"
 #include "lib/base/err.h"
 
-#define LOGPIPE_TAIL_BYTES 4000
+#define LOGPIPE_TAIL_BYTES   4000
+#define LOGPIPE_RECENT_BYTES (4 * LOGPIPE_TAIL_BYTES)
 
 struct logpipe {
 	int read_fd; /* non-blocking */
@@ -32,7 +33,7 @@ struct logpipe {
 	bool cut; /* the maximum was reached and said */
 	bool mid_line; /* the last byte was no newline */
 	struct redact redact;
-	char recent[4 * LOGPIPE_TAIL_BYTES]; /* the last redacted bytes */
+	char *recent; /* the last redacted bytes; NULL while nothing was said; owned */
 	size_t recent_len;
 };
 

@@ -92,11 +92,34 @@ static int put_env(const char *name, const char *value, struct mh_err *err)
 	return setenv(name, value, 1) == 0 ? 0 : mh_err_sys(err, "setenv %s", name);
 }
 
+static struct {
+	uid_t uid;
+	char name[64]; /* "": not learned */
+} own_user;
+
+void sandbox_learn_user(void)
+{
+	const struct passwd *user = getpwuid(geteuid());
+
+	own_user.uid = geteuid();
+	if (user && strlen(user->pw_name) < sizeof own_user.name)
+		memcpy(own_user.name, user->pw_name, strlen(user->pw_name) + 1);
+}
+
+static const char *name_of(uid_t uid)
+{
+	const struct passwd *user;
+
+	if (*own_user.name && uid == own_user.uid)
+		return own_user.name;
+	user = getpwuid(uid);
+	return user ? user->pw_name : "nobody";
+}
+
 static int set_environment(const struct spec *spec, struct mh_err *err)
 {
 	CLEAN(free) char *tmp = mh_format("%s/tmp", spec->work_dir);
-	struct passwd *user = getpwuid(spec->uid);
-	const char *name = user ? user->pw_name : "nobody";
+	const char *name = name_of(spec->uid);
 
 	if (clearenv() != 0)
 		return mh_err_set(err, MH_E_SYS, "clearenv failed");

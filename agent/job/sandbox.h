@@ -19,6 +19,9 @@
 /* Signals as a program expects them, umask, resource limits, clean environment. */
 int sandbox_base(const struct spec *spec, struct mh_err *err) MH_MUST_CHECK;
 
+/* In the zygote: what this user is called, so that no job has to look it up. */
+void sandbox_learn_user(void);
+
 struct sandbox_ground {
 	bool own_pids; /* in a PID namespace of its own */
 	bool few_pids; /* which takes spec.processes of them and no more */

@@ -324,31 +324,32 @@ static void shim_done(struct shim *s)
 	clean_fd(&s->lock_fd); /* last: from here on the lock is free */
 }
 
+/* All of it is 0 already: a page of it that is not needed is never touched. */
+static void begin(struct shim *s, int take_lock_fd)
+{
+	s->jobdir_fd = SHIM_FD_JOBDIR;
+	s->socket_fd = SHIM_FD_SOCKET;
+	s->lock_fd = take_lock_fd;
+	s->signal_fd = s->workdir_fd = -1;
+	s->jobdir = path_of_fd(SHIM_FD_JOBDIR);
+	s->log = (struct logpipe)LOGPIPE_INIT;
+	s->archiver = (struct archiver)ARCHIVER_INIT;
+	s->handler.channel_fd = s->handler.cancel_fd = s->handler.status_fd = -1;
+	s->stop.kill_at_ms = s->stop.give_up_at_ms = NEVER_MS;
+	s->result = (struct result)RESULT_INIT;
+	s->packed = json_object_new_array();
+	s->started_ms = clock_mono_ms();
+	s->deadline_ms = s->sweep_at_ms = s->retry_at_ms = s->space_at_ms = NEVER_MS;
+	s->question = -1;
+	s->question_until_ms = NEVER_MS;
+}
+
 int shim_main(int take_lock_fd)
 {
-	struct shim s = {
-		.jobdir_fd = SHIM_FD_JOBDIR,
-		.socket_fd = SHIM_FD_SOCKET,
-		.lock_fd = take_lock_fd,
-		.signal_fd = -1,
-		.workdir_fd = -1,
-		.jobdir = path_of_fd(SHIM_FD_JOBDIR),
-		.log = LOGPIPE_INIT,
-		.archiver = ARCHIVER_INIT,
-		.handler = { .channel_fd = -1, .cancel_fd = -1, .status_fd = -1 },
-		.stop = { .kill_at_ms = NEVER_MS, .give_up_at_ms = NEVER_MS },
-		.result = RESULT_INIT,
-		.packed = json_object_new_array(),
-		.started_ms = clock_mono_ms(),
-		.deadline_ms = NEVER_MS,
-		.sweep_at_ms = NEVER_MS,
-		.retry_at_ms = NEVER_MS,
-		.space_at_ms = NEVER_MS,
-		.question = -1,
-		.question_until_ms = NEVER_MS,
-	};
+	static struct shim s; /* one a process */
 	struct mh_err err;
 
+	begin(&s, take_lock_fd);
 	sandbox_hide_memory();
 	if (prepare(&s, &err) == 0) {
 		FAULT_POINT("job_prepared");

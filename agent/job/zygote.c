@@ -2,13 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
+#include "agent/job/sandbox.h"
 #include "agent/job/shim.h"
 #include "lib/base/json.h"
 #include "lib/base/macros.h"
@@ -87,7 +87,7 @@ static void warm_up(void)
 	struct mh_err err;
 	CLEAN(json) struct json_object *doc = NULL;
 
-	(void)getpwuid(geteuid()); /* loads what looks users up; NULL is no matter */
+	sandbox_learn_user();
 	(void)!json_parse_object("{\"a\":[1]}", 9, &doc, &err); /* its seed */
 }
 

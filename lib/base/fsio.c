@@ -105,7 +105,7 @@ int fs_write_atomic_at(int dirfd, const char *name, const void *data, size_t len
 
 int fs_read_fd(int fd, struct buf *b, struct mh_err *err)
 {
-	char chunk[16384];
+	char chunk[4096]; /* shims read so, and every page of their stacks counts */
 
 	for (;;) {
 		ssize_t n = read(fd, chunk, sizeof chunk);

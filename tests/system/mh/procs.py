@@ -27,3 +27,13 @@ def command_lines():
 def running(marker):
     """Pids of processes with the marker in their command line."""
     return [pid for pid, line in command_lines() if marker in line and alive(pid)]
+
+
+def descendants(pid):
+    """Pids of its children, theirs, and so on."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as f:
+            children = [int(child) for child in f.read().split()]
+    except FileNotFoundError:
+        return []
+    return [p for child in children for p in [child] + descendants(child)]
