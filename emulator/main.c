@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sysexits.h>
 
+#include "emulator/admin/admin.h"
 #include "emulator/builtin.h"
 #include "emulator/engine/engine.h"
 #include "emulator/options.h"
@@ -33,6 +34,8 @@ static const char sample_text[] =
 
 struct emulator {
 	const struct settings *settings;
+	struct settings knobs; /* the writer's: a copy, of what can be changed in it the
+				  values alone */
 	bool new_key;
 	int lock_fd;
 	struct model *model;
@@ -41,6 +44,9 @@ struct emulator {
 	struct builtin_pool *pool;
 	bool pool_started;
 	struct wait_hub *hub;
+	struct vclock clock;
+	struct bell *bell;
+	struct admin *admin;
 	struct writer *writer;
 	struct s3 *s3;
 	struct server *server;
@@ -114,8 +120,13 @@ static int open_data(struct emulator *e, struct mh_err *err)
 	if (fs_mkdir_p(dir, 0700, err) != 0)
 		return mh_err_wrap(err, "data directory %s", dir);
 	if (lock_data_dir(dir, &e->lock_fd, err) != 0 ||
-	    store_open(db, &e->store, err) != 0 || open_key(e, err) != 0)
+	    store_open(db, &e->store, err) != 0 || open_key(e, err) != 0 ||
+	    vclock_load(&e->clock, e->store, err) != 0)
 		return -1;
+	if (vclock_virtual_ms(&e->clock) != VCLOCK_REAL)
+		log_event(LOG_LEVEL_WARN, "clock.virtual",
+			  "time stands still until the admin interface moves it",
+			  LOG_I("now_ms", vclock_now_ms(&e->clock)), LOG_END);
 	return 0;
 }
 
@@ -123,9 +134,12 @@ static int start_writer(struct emulator *e, struct mh_err *err)
 {
 	const struct writer_options options = {
 		.store = e->store,
-		.settings = e->settings,
+		.settings = &e->knobs,
+		.knobs = &e->knobs,
 		.creds_key = e->key,
 		.ids = &ids_random,
+		.clock = &e->clock,
+		.bell = e->bell,
 		.fire_due = engine_fire_due,
 		.next_due = engine_next_due,
 		.wake_builtin = builtin_pool_wake,
@@ -150,6 +164,17 @@ static int write_port_file(const struct emulator *e, struct mh_err *err)
 	return 0;
 }
 
+static void start_admin(struct emulator *e)
+{
+	const struct admin_options options = {
+		.settings = e->settings,
+		.writer = e->writer,
+		.bell = e->bell,
+	};
+
+	admin_new(&options, &e->admin);
+}
+
 static int start(struct emulator *e, struct mh_err *err)
 {
 	struct server_options options = { .front = { .settings = e->settings } };
@@ -163,6 +188,7 @@ static int start(struct emulator *e, struct mh_err *err)
 	    errno != ENOENT)
 		return mh_err_sys(err, "%s", e->settings->port_file);
 	e->hub = wait_hub_new();
+	e->bell = bell_new();
 	if (builtin_pool_new(&e->pool, err) != 0 || start_writer(e, err) != 0 ||
 	    s3_new(e->settings, e->writer, e->key, &e->s3, err) != 0)
 		return -1;
@@ -170,11 +196,13 @@ static int start(struct emulator *e, struct mh_err *err)
 	if (builtin_pool_start(e->pool, e->writer, e->s3, e->settings, err) != 0)
 		return -1;
 	e->pool_started = true;
+	start_admin(e);
 	options.front.model = e->model;
 	options.front.writer = e->writer;
 	options.front.creds_key = e->key;
 	options.s3 = e->s3;
 	options.hub = e->hub;
+	options.admin = e->admin;
 	if (server_start(&options, &e->server, err) != 0)
 		return -1;
 	FAULT_POINT("start.listening");
@@ -186,10 +214,13 @@ static void stop(struct emulator *e)
 {
 	if (e->server && e->settings->port_file)
 		(void)unlink(e->settings->port_file); /* a stale one misleads, no more */
+	bell_stop(e->bell);
 	server_stop(e->server);
 	builtin_pool_stop(e->pool);
 	writer_stop(e->writer);
+	admin_free(e->admin);
 	wait_hub_free(e->hub);
+	bell_free(e->bell);
 	s3_free(e->s3);
 	store_close(e->store);
 	creds_key_free(e->key);
@@ -212,7 +243,12 @@ static void wait_for_signal(const sigset_t *set)
 
 static int run(const struct settings *settings, bool new_key)
 {
-	struct emulator e = { .settings = settings, .new_key = new_key, .lock_fd = -1 };
+	struct emulator e = { .settings = settings,
+			      .knobs = *settings,
+
+			      .new_key = new_key,
+			      .lock_fd = -1,
+			      .clock = VCLOCK_INIT };
 	struct mh_err err = MH_ERR_INIT;
 	sigset_t set;
 	int rc;

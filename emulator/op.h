@@ -17,6 +17,7 @@
 struct store;
 struct settings;
 struct creds_key;
+struct vclock;
 
 /* An error as the API tells it: code, HTTP status, message. */
 struct api_error {
@@ -44,7 +45,7 @@ void ids_init_seeded(struct ids *ids, uint64_t seed);
 
 struct op_ctx {
 	struct store *store; /* inside an open transaction */
-	int64_t now_ms; /* wall time of this call */
+	int64_t now_ms; /* the emulator's time of this call: real or virtual (vclock.h) */
 	struct ids *ids;
 	const struct settings *settings;
 	const struct creds_key *creds_key; /* seals job credentials and secret
@@ -54,6 +55,11 @@ struct op_ctx {
 	bool wake_builtin; /* set: after the commit, built-in workers look for work */
 	uint64_t new_work; /* op_work_bit()s: after the commit, whoever waits for jobs of
 			      these types looks */
+	bool changed; /* set: the state of an execution, stage or action changed; after
+			 the commit, the bell rings */
+	/* For the admin interface alone; NULL in tests of operations. */
+	struct vclock *clock;
+	struct settings *knobs; /* what `settings` points to, for changing its knobs */
 };
 
 /* The bit that stands for a type ("Build/Custom/Make/1"). Some share one: who waits for

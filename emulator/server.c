@@ -1,55 +1,24 @@
-#include "emulator/server.h"
+/* The HTTP server: connections, the life of a request, and the API's requests. */
+#include "emulator/server_impl.h"
 
-#include <microhttpd.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
 
 #include "emulator/listen.h"
-#include "emulator/tls.h"
-#include "lib/base/buf.h"
 #include "lib/base/clock.h"
 #include "lib/base/fault.h"
 #include "lib/base/log.h"
 
-#define HEADERS_MAX      128
 #define CONNECTION_BYTES (64 * 1024) /* request line and headers */
 #define DRAIN_MAX_BYTES  (64LL << 20) /* a larger body is not even read to its end */
 #define DERIVED_KEYS     64
 #define STOP_WAIT_S      10
 
-struct server {
-	struct server_options o;
-	struct MHD_Daemon *daemon;
-	struct tls_files tls;
-	struct sigv4_keys *keys; /* derived once a day and key, for all threads */
-	int listen_fd;
-	int port;
-	pthread_mutex_t lock; /* of `active` */
-	pthread_cond_t idle;
-	int active; /* requests between their headers and the end of their answer */
-};
-
-enum route { ROUTE_API, ROUTE_OWN, ROUTE_S3 };
-
-struct request {
-	struct server *server;
-	char *target; /* as it came: "/path?query", never decoded */
-	bool begun;
-	enum route route;
-	char id[STR_UUID_SIZE]; /* x-amzn-RequestId, and in the log */
-	int64_t begun_ms; /* monotonic */
-	struct buf body;
-	bool body_too_large;
-	int64_t drained_bytes; /* of a body that is refused once it has come */
-	struct s3_request *s3;
-};
-
 /* ---- answers ---- */
 
-static enum MHD_Result send_text(const struct request *r,
+enum MHD_Result server_send_text(const struct request *r,
 				 struct MHD_Connection *connection, int status,
 				 const char *content_type, char *take_body,
 				 const char *error_type)
@@ -72,21 +41,15 @@ static enum MHD_Result send_text(const struct request *r,
 	return rc;
 }
 
-static enum MHD_Result send_error(const struct request *r,
+enum MHD_Result server_send_error(const struct request *r,
 				  struct MHD_Connection *connection,
 				  const struct api_error *err)
 {
-	return send_text(r, connection, err->status, FRONT_CONTENT_TYPE,
-			 front_error_body(err), err->code);
+	return server_send_text(r, connection, err->status, FRONT_CONTENT_TYPE,
+				front_error_body(err), err->code);
 }
 
 /* ---- the API ---- */
-
-struct signed_headers {
-	struct sigv4_header items[HEADERS_MAX];
-	size_t count;
-	bool too_many;
-};
 
 static enum MHD_Result take_header(void *cls, enum MHD_ValueKind kind, const char *name,
 				   const char *value)
@@ -94,7 +57,7 @@ static enum MHD_Result take_header(void *cls, enum MHD_ValueKind kind, const cha
 	struct signed_headers *h = cls;
 
 	(void)kind; /* headers alone were asked for */
-	if (h->count == HEADERS_MAX) {
+	if (h->count == SERVER_HEADERS_MAX) {
 		h->too_many = true;
 		return MHD_NO;
 	}
@@ -103,7 +66,7 @@ static enum MHD_Result take_header(void *cls, enum MHD_ValueKind kind, const cha
 	return MHD_YES;
 }
 
-static const char *header(struct MHD_Connection *connection, const char *name)
+const char *server_header(struct MHD_Connection *connection, const char *name)
 {
 	return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
 }
@@ -126,8 +89,8 @@ static enum MHD_Result serve_api(struct request *r, struct MHD_Connection *conne
 				 struct sigv4_request *signed_request)
 {
 	struct front_request in = {
-		.target = header(connection, "X-Amz-Target"),
-		.content_type = header(connection, "Content-Type"),
+		.target = server_header(connection, "X-Amz-Target"),
+		.content_type = server_header(connection, "Content-Type"),
 		.body = buf_text(&r->body),
 		.body_len = r->body.len,
 		.body_too_large = r->body_too_large,
@@ -140,27 +103,20 @@ static enum MHD_Result serve_api(struct request *r, struct MHD_Connection *conne
 	front_serve(&r->server->o.front, &in, &out);
 	log_call(r, &out);
 	FAULT_POINT("api.answer");
-	rc = send_text(r, connection, out.status, FRONT_CONTENT_TYPE, STEAL_PTR(out.body),
-		       out.status == 200 ? NULL : out.error.code);
+	rc = server_send_text(r, connection, out.status, FRONT_CONTENT_TYPE,
+			      STEAL_PTR(out.body),
+			      out.status == 200 ? NULL : out.error.code);
 	front_answer_done(&out);
 	return rc;
 }
 
-/* What a signature covers. */
-struct gathered {
-	char *path;
-	struct uri_query query;
-	struct signed_headers headers;
-	struct sigv4_request request; /* borrows from the above */
-};
-
-static void clean_gathered(struct gathered *g)
+void clean_gathered(struct gathered *g)
 {
 	free(g->path);
 	uri_query_done(&g->query);
 }
 
-static int gather(const struct request *r, struct MHD_Connection *connection,
+int server_gather(const struct request *r, struct MHD_Connection *connection,
 		  const char *method, struct gathered *g, struct api_error *err)
 {
 	const char *query = strchr(r->target, '?');
@@ -189,117 +145,9 @@ static enum MHD_Result finish_api(struct request *r, struct MHD_Connection *conn
 	CLEAN(gathered) struct gathered g = { 0 };
 	struct api_error err = { 0 };
 
-	if (gather(r, connection, method, &g, &err) != 0)
-		return send_error(r, connection, &err);
+	if (server_gather(r, connection, method, &g, &err) != 0)
+		return server_send_error(r, connection, &err);
 	return serve_api(r, connection, &g.request);
-}
-
-/* ---- our own paths ---- */
-
-/* MHD would count the wait as idleness, and close the connection at its end. */
-static void allow_idle(const struct request *r, struct MHD_Connection *connection,
-		       bool allow)
-{
-	int64_t ms = r->server->o.front.settings->idle_timeout_ms;
-
-	(void)MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT,
-					allow ? 0U : (unsigned)(ms / 1000)); /* known */
-}
-
-static int wait_here(const struct request *r, struct MHD_Connection *connection,
-		     const struct uri_query *query, struct json_object **ret,
-		     struct api_error *err)
-{
-	const union MHD_ConnectionInfo *info = MHD_get_connection_info(
-		connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-	const struct wait_request request = { .types = uri_query_get(query, "types"),
-					      .seconds = uri_query_get(query, "seconds"),
-					      .client_fd = info ? info->connect_fd : -1 };
-	int rc;
-
-	allow_idle(r, connection, true);
-	rc = wait_for_work(r->server->o.hub, r->server->o.front.writer, &request, ret,
-			   err);
-	allow_idle(r, connection, false);
-	return rc;
-}
-
-/* Signed as every request to the API, when signatures are asked for. */
-static enum MHD_Result answer_wait(const struct request *r,
-				   struct MHD_Connection *connection, const char *method)
-{
-	const struct front *front = &r->server->o.front;
-	CLEAN(gathered) struct gathered g = { 0 };
-	CLEAN(json) struct json_object *answer = json_object_new_object();
-	struct json_object *types = NULL;
-	char hash[SIGV4_HASH_HEX_SIZE], arn[AUTH_ARN_SIZE];
-	struct api_error err = { 0 };
-
-	if (gather(r, connection, method, &g, &err) != 0)
-		return send_error(r, connection, &err);
-	sigv4_hash_hex("", 0, hash);
-	g.request.payload_hash = hash;
-	if (auth_check(front->settings, front->creds_key, &g.request, clock_wall_ms(),
-		       arn, &err) != 0 ||
-	    wait_here(r, connection, &g.query, &types, &err) != 0)
-		return send_error(r, connection, &err);
-	json_put_obj(answer, "types", types);
-	FAULT_POINT("wait.hint");
-	return send_text(r, connection, 200, "application/json",
-			 mh_strdup(json_text(answer)), NULL);
-}
-
-static enum MHD_Result answer_health(const struct request *r,
-				     struct MHD_Connection *connection,
-				     const char *method)
-{
-	(void)method;
-	return send_text(r, connection, 200, "application/json",
-			 mh_strdup("{\"status\":\"ok\"}"), NULL);
-}
-
-static const struct own_path {
-	const char *path;
-	bool query; /* may follow */
-	bool head; /* HEAD is answered too */
-	enum MHD_Result (*answer)(const struct request *r,
-				  struct MHD_Connection *connection, const char *method);
-} own_paths[] = {
-	{ "/_millhand/health", false, true, answer_health },
-	{ "/_millhand/wait", true, false, answer_wait },
-};
-
-static const struct own_path *find_own(const char *target)
-{
-	size_t len = strcspn(target, "?");
-
-	for (size_t i = 0; i < ARRAY_LEN(own_paths); i++) {
-		const struct own_path *p = &own_paths[i];
-
-		if (strlen(p->path) == len && strncmp(p->path, target, len) == 0 &&
-		    (p->query || target[len] == '\0'))
-			return p;
-	}
-	return NULL;
-}
-
-static enum MHD_Result finish_own(const struct request *r,
-				  struct MHD_Connection *connection, const char *method)
-{
-	const struct own_path *path = find_own(r->target);
-	struct api_error err = { 0 };
-
-	if (!path) {
-		(void)api_fail(&err, "NotFound", "There is nothing at this path.");
-		err.status = 404;
-	} else if (strcmp(method, "GET") != 0 &&
-		   !(path->head && strcmp(method, "HEAD") == 0)) {
-		(void)api_fail(&err, "MethodNotAllowed", "Send GET.");
-		err.status = 405;
-	} else {
-		return path->answer(r, connection, method);
-	}
-	return send_error(r, connection, &err);
 }
 
 /* ---- the life of a request ---- */
@@ -353,9 +201,9 @@ static void request_free(void *cls, struct MHD_Connection *connection, void **co
 static enum route route_of(const struct request *r, struct MHD_Connection *connection,
 			   const char *method)
 {
-	if (header(connection, "X-Amz-Target"))
+	if (server_header(connection, "X-Amz-Target"))
 		return ROUTE_API;
-	if (str_starts_with(r->target, "/_millhand/"))
+	if (str_starts_with(r->target, SERVER_OWN_PREFIX))
 		return ROUTE_OWN;
 	/* No operation of S3 is a POST to the root: it is the API's, with its header
 	 * lost. */
@@ -368,8 +216,8 @@ static enum route route_of(const struct request *r, struct MHD_Connection *conne
  * waits to be told. */
 static bool refuse_early(struct MHD_Connection *connection)
 {
-	const char *length = header(connection, "Content-Length");
-	const char *expect = header(connection, "Expect");
+	const char *length = server_header(connection, "Content-Length");
+	const char *expect = server_header(connection, "Expect");
 	struct mh_err
 		ignored; /* MHD judges the header; without a number it is not large */
 	int64_t n = 0;
@@ -438,7 +286,7 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *connection,
 	case ROUTE_API:
 		return finish_api(r, connection, method);
 	case ROUTE_OWN:
-		return finish_own(r, connection, method);
+		return server_finish_own(r, connection, method);
 	case ROUTE_S3:
 		return s3_request_finish(r->s3, connection);
 	}

@@ -10,6 +10,7 @@
 #ifndef MH_EMULATOR_SERVER_H
 #define MH_EMULATOR_SERVER_H
 
+#include "emulator/admin/admin.h"
 #include "emulator/front.h"
 #include "emulator/s3/s3.h"
 #include "emulator/wait.h"
@@ -20,6 +21,7 @@ struct server_options {
 	struct front front;
 	struct s3 *s3; /* borrowed */
 	struct wait_hub *hub; /* borrowed; server_stop() ends what waits there */
+	struct admin *admin; /* borrowed; NULL: there is none */
 };
 
 /* SYS when the address cannot be had; the text names it. */

@@ -219,6 +219,18 @@ const struct conf_key settings_keys[] = {
 	  .max = 5LL << 40,
 	  .def = "5G",
 	  .help = "largest object of the artifact store" },
+	{ .path = "admin",
+	  .type = CONF_BOOL,
+	  AT(admin),
+	  .def = "false",
+	  .help = "serve the admin interface under /_millhand/admin/: virtual clock, "
+		  "faults and more, for tests" },
+	{ .path = "admin_remote",
+	  .type = CONF_BOOL,
+	  AT(admin_remote),
+	  .def = "false",
+	  .help = "the admin interface answers other hosts too, not the loopback "
+		  "interface alone" },
 	{ .path = "check_answers",
 	  .type = CONF_BOOL,
 	  AT(check_answers),

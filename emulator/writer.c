@@ -49,11 +49,13 @@ static struct op_ctx make_ctx(struct writer *w, const char *caller_arn)
 {
 	return (struct op_ctx){
 		.store = w->o.store,
-		.now_ms = clock_wall_ms(),
+		.now_ms = vclock_now_ms(w->o.clock),
 		.ids = w->o.ids,
 		.settings = w->o.settings,
 		.creds_key = w->o.creds_key,
 		.caller_arn = caller_arn ? caller_arn : "",
+		.clock = w->o.clock,
+		.knobs = w->o.knobs,
 	};
 }
 
@@ -63,12 +65,14 @@ static struct op_ctx make_ctx(struct writer *w, const char *caller_arn)
 struct news {
 	bool builtin;
 	uint64_t workers;
+	bool changed;
 };
 
 static void note(struct news *news, const struct op_ctx *ctx)
 {
 	news->builtin |= ctx->wake_builtin;
 	news->workers |= ctx->new_work;
+	news->changed |= ctx->changed;
 }
 
 /* An error that made SQLite give up the whole transaction leaves the rest of the batch
@@ -103,6 +107,7 @@ static int end_savepoint(struct writer *w, int rc, struct api_error *err)
 static int run_call(struct writer *w, struct call *c, struct news *news)
 {
 	struct op_ctx ctx = make_ctx(w, c->caller_arn);
+	int64_t clock_at = vclock_virtual_ms(w->o.clock);
 	int rc;
 
 	if (begin_savepoint(w, c->err) != 0)
@@ -110,6 +115,8 @@ static int run_call(struct writer *w, struct call *c, struct news *news)
 	rc = end_savepoint(w, c->fn(&ctx, c->arg, c->err), c->err);
 	if (rc == 0)
 		note(news, &ctx);
+	else
+		vclock_restore(w->o.clock, clock_at);
 	return rc;
 }
 
@@ -180,11 +187,13 @@ static int run_all(struct writer *w, struct call *batch, struct news *news,
 
 static void run_batch(struct writer *w, struct call *batch)
 {
+	int64_t clock_at = vclock_virtual_ms(w->o.clock);
 	struct mh_err err = MH_ERR_INIT;
 	struct news news = { 0 };
 
 	if (run_all(w, batch, &news, &err) != 0) {
 		store_rollback(w->o.store);
+		vclock_restore(w->o.clock, clock_at);
 		log_event(LOG_LEVEL_ERROR, "store.commit_failed",
 			  "nothing of this batch was kept, its callers are told so",
 			  LOG_ERR(&err), LOG_END);
@@ -198,10 +207,13 @@ static void run_batch(struct writer *w, struct call *batch)
 		w->o.wake_builtin(w->o.wake_arg);
 	if (news.workers && w->o.wake_workers)
 		w->o.wake_workers(w->o.workers_arg, news.workers);
+	if (news.changed)
+		bell_ring(w->o.bell);
 }
 
 /* ---- the thread ---- */
 
+/* By the wall clock; -1: none, or only once the virtual clock is moved. */
 static int64_t next_due(struct writer *w)
 {
 	struct op_ctx ctx;
@@ -211,6 +223,8 @@ static int64_t next_due(struct writer *w)
 		return -1;
 	ctx = make_ctx(w, NULL);
 	due = w->o.next_due(&ctx);
+	if (due >= 0 && vclock_virtual_ms(w->o.clock) != VCLOCK_REAL)
+		due = due <= ctx.now_ms ? 0 : -1;
 	return due >= 0 && due < w->timer_retry_ms ? w->timer_retry_ms : due;
 }
 
@@ -320,6 +334,11 @@ void writer_stop(struct writer *w)
 	pthread_cond_destroy(&w->work);
 	pthread_mutex_destroy(&w->lock);
 	free(w);
+}
+
+int64_t writer_now_ms(const struct writer *w)
+{
+	return vclock_now_ms(w->o.clock);
 }
 
 int writer_call(struct writer *w, writer_fn fn, void *arg, const char *caller_arn,

@@ -12,7 +12,10 @@
 #ifndef MH_EMULATOR_WRITER_H
 #define MH_EMULATOR_WRITER_H
 
+#include "emulator/bell.h"
 #include "emulator/op.h"
+#include "emulator/settings.h"
+#include "emulator/vclock.h"
 
 struct writer;
 
@@ -22,8 +25,12 @@ typedef int (*writer_fn)(struct op_ctx *ctx, void *arg, struct api_error *err);
 struct writer_options {
 	struct store *store; /* borrowed; only the writer thread uses it from now on */
 	const struct settings *settings;
+	struct settings *knobs; /* the same, where its knobs may be changed in calls: then
+				   the writer's alone; or NULL */
 	const struct creds_key *creds_key;
 	struct ids *ids;
+	struct vclock *clock; /* borrowed; NULL: real time */
+	struct bell *bell; /* borrowed; rung after a commit with changes; may be NULL */
 	/* Fires what is due at ctx->now_ms, one timer row a call: *ret_fired false when
 	 * none was due. (engine_fire_due) */
 	int (*fire_due)(struct op_ctx *ctx, bool *ret_fired, struct api_error *err);
@@ -45,5 +52,8 @@ void writer_stop(struct writer *w);
 /* Blocks the calling thread until fn's work is committed (or failed). */
 int writer_call(struct writer *w, writer_fn fn, void *arg, const char *caller_arn,
 		struct api_error *err) MH_MUST_CHECK;
+
+/* The emulator's time, for any thread. */
+int64_t writer_now_ms(const struct writer *w);
 
 #endif

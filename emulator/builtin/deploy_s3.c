@@ -372,7 +372,7 @@ int deploy_s3(struct task *t)
 		return task_fail(t, FAIL_CONFIGURATION,
 				 "S3 deploy takes one input artifact.");
 	/* The job's id is a UUID, and the same when the work is done again. */
-	d.key = deploy_key(object_key, clock_wall_ms(), t->job->id);
+	d.key = deploy_key(object_key, s3_now_ms(t->s3), t->job->id);
 	d.headers = headers_of(t->job->config);
 	rc = deploy_artifact(&d, extract);
 	free(d.key);

@@ -15,6 +15,7 @@ static void set_text(char **field, const char *value)
 int change_execution(struct op_ctx *ctx, struct execution *e, enum execution_status to,
 		     const char *summary, struct mh_err *err)
 {
+	ctx->changed = true;
 	e->status = to;
 	e->updated_ms = ctx->now_ms;
 	if (summary) /* "": none any more */
@@ -25,6 +26,7 @@ int change_execution(struct op_ctx *ctx, struct execution *e, enum execution_sta
 int change_stage(struct op_ctx *ctx, struct run *r, struct stage_execution *s,
 		 enum stage_status to, struct mh_err *err)
 {
+	ctx->changed = true;
 	s->status = to;
 	if (to == STAGE_INBOUND) {
 		s->arrived_ms = ctx->now_ms;
@@ -43,6 +45,7 @@ int change_stage(struct op_ctx *ctx, struct run *r, struct stage_execution *s,
 int change_action(struct op_ctx *ctx, struct run *r, struct action_execution *a,
 		  enum action_status to, struct mh_err *err)
 {
+	ctx->changed = true;
 	a->status = to;
 	a->updated_ms = ctx->now_ms;
 	a->status_ms = ctx->now_ms;

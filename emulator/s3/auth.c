@@ -166,7 +166,8 @@ static int check_times(struct s3_request *r, const struct sigv4_claim *claim)
 	} else if (age_ms > SKEW_MAX_MS || age_ms < -SKEW_MAX_MS) {
 		return s3_fail(r, "RequestTimeTooSkewed");
 	}
-	if (r->by_job && now >= r->job.expires_ms)
+	/* A job's credentials are the engine's: they expire at its time. */
+	if (r->by_job && writer_now_ms(r->s3->writer) >= r->job.expires_ms)
 		return s3_fail(r, "ExpiredToken");
 	return 0;
 }

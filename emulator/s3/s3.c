@@ -68,6 +68,11 @@ void s3_free(struct s3 *s3)
 	free(s3);
 }
 
+int64_t s3_now_ms(const struct s3 *s3)
+{
+	return writer_now_ms(s3->writer);
+}
+
 void s3_object_done(struct s3_object *o)
 {
 	free(o->etag);

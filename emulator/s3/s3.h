@@ -24,6 +24,8 @@ int s3_new(const struct settings *settings, struct writer *writer,
 	   const struct creds_key *key, struct s3 **ret,
 	   struct mh_err *err) MH_MUST_CHECK;
 void s3_free(struct s3 *s3);
+/* The emulator's time (vclock.h). */
+int64_t s3_now_ms(const struct s3 *s3);
 
 /*
  * The server's front calls these for every request without X-Amz-Target whose path

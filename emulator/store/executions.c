@@ -198,6 +198,19 @@ int executions_touch(struct store *s, int64_t seq, int64_t now_ms, struct mh_err
 			  now_ms, seq);
 }
 
+int executions_any(struct store *s, bool *ret, struct mh_err *err)
+{
+	CLEAN(stmt) struct stmt q;
+	int rc;
+
+	store_query(s, &q, "SELECT 1 FROM executions LIMIT 1", "");
+	rc = stmt_next(&q, err);
+	if (rc < 0)
+		return -1;
+	*ret = rc == 1;
+	return 0;
+}
+
 int executions_count_open(struct store *s, const char *pipeline, int64_t *ret,
 			  struct mh_err *err)
 {

@@ -67,6 +67,8 @@ int executions_save(struct store *s, const struct execution *e,
 		    struct mh_err *err) MH_MUST_CHECK;
 int executions_touch(struct store *s, int64_t seq, int64_t now_ms,
 		     struct mh_err *err) MH_MUST_CHECK;
+/* Whether one was ever started, and not deleted since. */
+int executions_any(struct store *s, bool *ret, struct mh_err *err) MH_MUST_CHECK;
 int executions_count_open(struct store *s, const char *pipeline, int64_t *ret,
 			  struct mh_err *err) MH_MUST_CHECK;
 /* The open ones of the locked modes, oldest first. */

@@ -194,3 +194,19 @@ int jobs_unclaimed(struct store *s, const char *epoch, int64_t now_ms, struct jo
 		    "is", now_ms, epoch);
 	return read_one(&q, ret, ret_found, err);
 }
+
+int jobs_any_builtin(struct store *s, bool *ret, struct mh_err *err)
+{
+	CLEAN(stmt) struct stmt q;
+	int rc;
+
+	store_query(s, &q,
+		    "SELECT 1 FROM jobs WHERE executor = 'builtin'"
+		    " AND state IN ('Queued', 'InProgress') LIMIT 1",
+		    "");
+	rc = stmt_next(&q, err);
+	if (rc < 0)
+		return -1;
+	*ret = rc == 1;
+	return 0;
+}

@@ -66,5 +66,7 @@ int jobs_next_visible(struct store *s, const char *type, int64_t *ret_ms,
 /* The oldest built-in job that nobody of this epoch has taken. */
 int jobs_unclaimed(struct store *s, const char *epoch, int64_t now_ms, struct job *ret,
 		   bool *ret_found, struct mh_err *err) MH_MUST_CHECK;
+/* Whether the emulator's own workers have one in hand, or one to do. */
+int jobs_any_builtin(struct store *s, bool *ret, struct mh_err *err) MH_MUST_CHECK;
 
 #endif

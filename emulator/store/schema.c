@@ -6,6 +6,7 @@
 #include "emulator/store/executions.h"
 #include "emulator/store/integrations.h"
 #include "emulator/store/jobs.h"
+#include "emulator/store/marks.h"
 #include "emulator/store/multipart.h"
 #include "emulator/store/objects.h"
 #include "emulator/store/pipelines.h"
@@ -19,6 +20,7 @@
 const char *const *const store_schemas[] = {
 	&store_action_types_schema,
 	&integrations_schema,
+	&marks_schema,
 	&store_multipart_schema,
 	&store_objects_schema,
 	&store_versions_schema,
@@ -46,7 +48,6 @@ static const char *const to_3 =
 	"ALTER TABLE stage_executions ADD COLUMN manual_retries INTEGER NOT NULL DEFAULT 0;"
 	"CREATE TABLE outbound_transitions (pipeline TEXT NOT NULL, stage TEXT NOT NULL,"
 	" PRIMARY KEY (pipeline, stage)) WITHOUT ROWID;";
-
 static const char *const to_4 =
 	"ALTER TABLE s3_bucket ADD COLUMN versioning TEXT NOT NULL DEFAULT '';"
 	"ALTER TABLE s3_object ADD COLUMN tags TEXT;"
@@ -62,11 +63,14 @@ static const char *const to_4 =
 	" modified_ms INTEGER NOT NULL, content_type TEXT, metadata TEXT, headers TEXT,"
 	" tags TEXT, PRIMARY KEY (bucket, key, rank)) WITHOUT ROWID;"
 	"CREATE UNIQUE INDEX s3_version_by_id ON s3_version (bucket, key, version_id);";
+static const char *const to_5 =
+	"CREATE TABLE marks (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;";
 
 const char *const *const store_migrations[] = {
 	&to_2,
 	&to_3,
 	&to_4,
+	&to_5,
 	NULL,
 };
 /* clang-format on */

@@ -1,0 +1,16 @@
+/* The handlers of the admin interface, a file for each concern. */
+#ifndef MH_EMULATOR_ADMIN_HANDLERS_H
+#define MH_EMULATOR_ADMIN_HANDLERS_H
+
+#include "emulator/admin/admin.h"
+
+#define ADMIN_HANDLER(name)                                                              \
+	int name(const struct admin_call *call, struct json_object *out,                 \
+		 struct api_error *err)
+
+/* clock.c: the virtual clock */
+ADMIN_HANDLER(admin_clock_get);
+ADMIN_HANDLER(admin_clock_put);
+ADMIN_HANDLER(admin_clock_advance);
+
+#endif

@@ -1,0 +1,11 @@
+/* The table of routes. docs/emulator.md has it for users. */
+#include "emulator/admin/handlers.h"
+
+/* clang-format off */
+const struct admin_route admin_routes[] = {
+	{ "GET", "clock", admin_clock_get },
+	{ "PUT", "clock", admin_clock_put },
+	{ "POST", "clock/advance", admin_clock_advance },
+	{ 0 },
+};
+/* clang-format on */
