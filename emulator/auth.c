@@ -67,6 +67,7 @@ static int check_signature(const struct settings *s, const struct sigv4_request 
 			   struct api_error *err)
 {
 	const struct settings_key *key = find_key(s, claim->access_key_id);
+	const char *unsigned_header;
 	struct mh_err why = MH_ERR_INIT;
 
 	/* The keys of the settings are a user's: none comes with a session token. */
@@ -76,6 +77,12 @@ static int check_signature(const struct settings *s, const struct sigv4_request 
 	if (check_time(claim, now_ms, s->signature_window_ms, err) != 0 ||
 	    check_scope(s, claim, err) != 0)
 		return -1;
+	unsigned_header = sigv4_unsigned_header(request, claim);
+	if (unsigned_header)
+		return api_fail(err, "InvalidSignatureException",
+				"'%s' must be a 'SignedHeader' in the AWS Authorization.",
+				strcmp(unsigned_header, "host") == 0 ? "Host"
+								     : unsigned_header);
 	if (sigv4_verify(request, claim, key->secret_access_key, &why) != 0)
 		return api_fail(
 			err, "InvalidSignatureException",
@@ -100,12 +107,32 @@ static void name_caller(const struct settings *s, const char *user,
 		       (int)n, user); /* fits: 12 + 128 */
 }
 
+/* A session that has ended is told so before what it may not do. */
+static int check_session(const struct creds_key *key, const struct sigv4_claim *claim,
+			 int64_t now_ms, struct api_error *err)
+{
+	struct opened_creds session = { 0 };
+	struct mh_err why = MH_ERR_INIT;
+	bool ended;
+
+	if (!claim->session_token ||
+	    job_creds_open(key, claim->session_token, &session, &why) != 0)
+		return 0;
+	ended = now_ms >= session.expires_ms;
+	opened_creds_done(&session);
+	return ended ? api_fail(err, "ExpiredTokenException",
+				"The security token included in the request is expired")
+		     : 0;
+}
+
 /* Their signature need not be right to be told so: they open nothing here. */
 static int refuse_job(const struct creds_key *key, const struct sigv4_claim *claim,
-		      struct api_error *err)
+		      int64_t now_ms, struct api_error *err)
 {
 	if (!job_creds_is_key_id(key, claim->access_key_id))
 		return 0;
+	if (check_session(key, claim, now_ms, err) != 0)
+		return -1;
 	return api_fail(err, "AccessDeniedException",
 			"These are the artifact credentials of a job: they open its "
 			"artifacts and nothing else. Sign with the worker's own "
@@ -130,7 +157,7 @@ int auth_check(const struct settings *settings, const struct creds_key *creds_ke
 		name_caller(settings, "anonymous", arn);
 		return 0;
 	}
-	rc = refuse_job(creds_key, &claim, err);
+	rc = refuse_job(creds_key, &claim, now_ms, err);
 	if (rc == 0 && settings->keys.count > 0)
 		rc = check_signature(settings, request, &claim, now_ms, err);
 	if (rc == 0)

@@ -113,12 +113,37 @@ static int fail_unsigned(struct s3_request *r)
 	return s3_fail(r, "AccessDenied");
 }
 
+/* What is wrong with a presigned request's parameters. */
+static int fail_query(struct s3_request *r, const struct mh_err *err)
+{
+	static const char *const needed[] = { "X-Amz-Algorithm",     "X-Amz-Credential",
+					      "X-Amz-Signature",     "X-Amz-Date",
+					      "X-Amz-SignedHeaders", "X-Amz-Expires" };
+
+	for (size_t i = 0; i < ARRAY_LEN(needed); i++)
+		if (s3_param(r, needed[i]) == NULL)
+			return s3_fail_text(
+				r, "AuthorizationQueryParametersError",
+				"Query-string authentication version 4 requires the "
+				"X-Amz-Algorithm, X-Amz-Credential, X-Amz-Signature, "
+				"X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires "
+				"parameters.");
+	return s3_fail_text(r, "AuthorizationQueryParametersError", "%s.", err->text);
+}
+
 static int parse_claim(struct s3_request *r, const struct signed_request *s,
 		       struct sigv4_claim *ret)
 {
 	const char *authorization = s3_header(r, MHD_HTTP_HEADER_AUTHORIZATION);
 	struct mh_err err = MH_ERR_INIT;
 
+	if (authorization != NULL && (s3_param(r, "X-Amz-Algorithm") != NULL ||
+				      s3_param(r, "X-Amz-Signature") != NULL))
+		return s3_fail_text(
+			r, "InvalidArgument",
+			"Only one auth mechanism allowed; only the X-Amz-Algorithm query "
+			"parameter, Signature query string parameter or the "
+			"Authorization header should be specified");
 	if (authorization != NULL && !str_starts_with(authorization, "AWS4-HMAC-SHA256"))
 		return fail_unsigned(r);
 	if (sigv4_claim_parse(&s->request, ret, &err) == 0)
@@ -127,9 +152,9 @@ static int parse_claim(struct s3_request *r, const struct signed_request *s,
 		return fail_unsigned(r);
 	if (authorization != NULL)
 		return s3_fail_text(r, "AuthorizationHeaderMalformed",
-				    "The authorization header is malformed: %s.",
+				    "The authorization header is malformed; %s.",
 				    err.text);
-	return s3_fail_text(r, "AuthorizationQueryParametersError", "%s.", err.text);
+	return fail_query(r, &err);
 }
 
 /* The secret that belongs to the claim's access key, borrowed; NULL: no such key. */
@@ -147,29 +172,77 @@ static const char *find_secret(struct s3_request *r, const struct sigv4_claim *c
 	return NULL;
 }
 
+static int check_presigned_times(struct s3_request *r, const struct sigv4_claim *claim,
+				 int64_t now)
+{
+	int64_t ends = claim->time_ms + claim->expires_s * 1000;
+	char ends_iso[CLOCK_ISO_SIZE], now_iso[CLOCK_ISO_SIZE];
+
+	clock_format_iso(ends, ends_iso);
+	clock_format_iso(now, now_iso);
+	if (claim->time_ms - now > SKEW_MAX_MS)
+		return s3_fail_text(r, "AccessDenied", "Request is not yet valid");
+	if (now <= ends)
+		return 0;
+	s3_error_detail(r, "X-Amz-Expires", "%lld", (long long)claim->expires_s);
+	s3_error_detail(r, "Expires", "%s", ends_iso);
+	s3_error_detail(r, "ServerTime", "%s", now_iso);
+	return s3_fail_text(r, "AccessDenied", "Request has expired");
+}
+
 static int check_times(struct s3_request *r, const struct sigv4_claim *claim)
 {
 	int64_t now = clock_wall_ms();
 	int64_t age_ms = now - claim->time_ms;
-	char stamp[CLOCK_AMZ_SIZE];
+	char signed_at[CLOCK_AMZ_SIZE], now_iso[CLOCK_ISO_SIZE];
 
-	clock_format_amz(claim->time_ms, stamp);
-	if (strncmp(stamp, claim->date, 8) != 0)
-		return s3_fail_text(r, "AuthorizationHeaderMalformed",
-				    "The credential scope's date is not the request's.");
 	if (claim->presigned) {
-		if (age_ms < -SKEW_MAX_MS)
-			return s3_fail_text(r, "AccessDenied",
-					    "Request is not yet valid");
-		if (age_ms > claim->expires_s * 1000)
-			return s3_fail_text(r, "AccessDenied", "Request has expired");
+		if (check_presigned_times(r, claim, now) != 0)
+			return -1;
 	} else if (age_ms > SKEW_MAX_MS || age_ms < -SKEW_MAX_MS) {
+		clock_format_amz(claim->time_ms, signed_at);
+		clock_format_iso(now, now_iso);
+		s3_error_detail(r, "RequestTime", "%s", signed_at);
+		s3_error_detail(r, "ServerTime", "%s", now_iso);
+		s3_error_detail(r, "MaxAllowedSkewMilliseconds", "%d", SKEW_MAX_MS);
 		return s3_fail(r, "RequestTimeTooSkewed");
 	}
 	/* A job's credentials are the engine's: they expire at its time. */
 	if (r->by_job && writer_now_ms(r->s3->writer) >= r->job.expires_ms)
 		return s3_fail(r, "ExpiredToken");
 	return 0;
+}
+
+static int fail_scope(struct s3_request *r, const struct sigv4_claim *claim,
+		      const char *what)
+{
+	if (claim->presigned)
+		return s3_fail_text(r, "AuthorizationQueryParametersError",
+				    "Error parsing the X-Amz-Credential parameter; %s",
+				    what);
+	return s3_fail_text(r, "AuthorizationHeaderMalformed",
+			    "The authorization header is malformed; %s", what);
+}
+
+/* A job's credentials are good in any region while nobody's keys are asked for. */
+static int check_scope(struct s3_request *r, const struct sigv4_claim *claim)
+{
+	const struct settings *settings = r->s3->settings;
+	CLEAN(free) char *what = NULL;
+
+	if (strcmp(claim->service, "s3") != 0) {
+		what = mh_format("incorrect service \"%s\". This endpoint belongs to "
+				 "\"s3\".",
+				 claim->service);
+		return fail_scope(r, claim, what);
+	}
+	if (settings->keys.count == 0 || strcmp(claim->region, settings->region) == 0)
+		return 0;
+	s3_error_detail(r, "Region", "%s", settings->region);
+	s3_error_header(r, "x-amz-bucket-region", settings->region);
+	what = mh_format("the region '%s' is wrong; expecting '%s'", claim->region,
+			 settings->region);
+	return fail_scope(r, claim, what);
 }
 
 static int check_payload_hash(struct s3_request *r, struct signed_request *s,
@@ -209,27 +282,49 @@ static struct chunk_auth *chunk_auth_new(const struct sigv4_claim *claim,
 	hmac(a->key, sizeof(a->key), "aws4_request", a->key);
 	sodium_memzero(first, strlen(first));
 	clock_format_amz(claim->time_ms, stamp);
-	a->prefix = mh_format("AWS4-HMAC-SHA256-PAYLOAD\n%s\n%s/%s/%s/aws4_request\n",
-			      stamp, claim->date, claim->region, claim->service);
+	a->prefix = mh_format("%s\n%s/%s/%s/aws4_request\n", stamp, claim->date,
+			      claim->region, claim->service);
 	(void)snprintf(a->previous, sizeof(a->previous), "%s", claim->signature);
 	return a;
 }
 
-int chunk_auth_check(struct chunk_auth *a, const unsigned char hash[32],
-		     const char *signature, struct mh_err *err)
+/* The text must have the signature; it is then the one before the next. */
+static int check_link(struct chunk_auth *a, const char *text, const char *signature,
+		      struct mh_err *err)
 {
-	CLEAN(free) char *text = NULL;
 	unsigned char mac[32];
-	char hex[65], want[65];
+	char want[65];
 
-	str_hex(hash, 32, hex);
-	text = mh_format("%s%s\n%s\n%s", a->prefix, a->previous, sigv4_empty_hash, hex);
 	hmac(a->key, sizeof(a->key), text, mac);
 	str_hex(mac, sizeof(mac), want);
 	if (!str_equal_secret(want, signature))
 		return mh_err_set(err, MH_E_AUTH, "a chunk's signature does not match");
 	memcpy(a->previous, want, sizeof(want));
 	return 0;
+}
+
+int chunk_auth_check(struct chunk_auth *a, const unsigned char hash[32],
+		     const char *signature, struct mh_err *err)
+{
+	CLEAN(free) char *text = NULL;
+	char hex[65];
+
+	str_hex(hash, 32, hex);
+	text = mh_format("AWS4-HMAC-SHA256-PAYLOAD\n%s%s\n%s\n%s", a->prefix, a->previous,
+			 sigv4_empty_hash, hex);
+	return check_link(a, text, signature, err);
+}
+
+int chunk_auth_check_trailer(struct chunk_auth *a, const char *trailers,
+			     const char *signature, struct mh_err *err)
+{
+	CLEAN(free) char *text = NULL;
+	char hex[SIGV4_HASH_HEX_SIZE];
+
+	sigv4_hash_hex(trailers, strlen(trailers), hex);
+	text = mh_format("AWS4-HMAC-SHA256-TRAILER\n%s%s\n%s", a->prefix, a->previous,
+			 hex);
+	return check_link(a, text, signature, err);
 }
 
 void chunk_auth_free(struct chunk_auth *a)
@@ -241,21 +336,51 @@ void chunk_auth_free(struct chunk_auth *a)
 	free(a);
 }
 
+static int check_headers(struct s3_request *r, const struct signed_request *s,
+			 const struct sigv4_claim *claim)
+{
+	const char *name = sigv4_unsigned_header(&s->request, claim);
+
+	if (name == NULL)
+		return 0;
+	s3_error_detail(r, "HeadersNotSigned", "%s", name);
+	return s3_fail_text(r, "AccessDenied",
+			    "There were headers present in the request which were not "
+			    "signed");
+}
+
+/* As S3 does, what should have been signed is told: it is the client's own request. */
+static int fail_signature(struct s3_request *r, const struct sigv4_claim *claim,
+			  const struct sigv4_result *made)
+{
+	s3_error_detail(r, "AWSAccessKeyId", "%s", claim->access_key_id);
+	if (made->string_to_sign != NULL)
+		s3_error_detail(r, "StringToSign", "%s", made->string_to_sign);
+	s3_error_detail(r, "SignatureProvided", "%s", claim->signature);
+	/* With a token in it, it is not for repeating. */
+	if (made->canonical_request != NULL && claim->session_token == NULL)
+		s3_error_detail(r, "CanonicalRequest", "%s", made->canonical_request);
+	return s3_fail(r, "SignatureDoesNotMatch");
+}
+
 static int verify_claim(struct s3_request *r, struct signed_request *s,
 			const struct sigv4_claim *claim)
 {
+	CLEAN(sigv4_result) struct sigv4_result made = { 0 };
 	struct mh_err err = MH_ERR_INIT;
 	const char *secret = find_secret(r, claim);
 
-	if (secret == NULL)
-		return s3_fail(r, "InvalidAccessKeyId");
-	if (strcmp(claim->service, "s3") != 0)
-		return s3_fail_text(r, "AuthorizationHeaderMalformed",
-				    "The credential scope's service is not \"s3\".");
-	if (check_times(r, claim) != 0 || check_payload_hash(r, s, claim) != 0)
+	if (check_scope(r, claim) != 0)
 		return -1;
-	if (sigv4_verify(&s->request, claim, secret, &err) != 0)
-		return s3_fail(r, "SignatureDoesNotMatch");
+	if (secret == NULL) {
+		s3_error_detail(r, "AWSAccessKeyId", "%s", claim->access_key_id);
+		return s3_fail(r, "InvalidAccessKeyId");
+	}
+	if (check_times(r, claim) != 0 || check_payload_hash(r, s, claim) != 0 ||
+	    check_headers(r, s, claim) != 0)
+		return -1;
+	if (sigv4_verify_made(&s->request, claim, secret, &made, &err) != 0)
+		return fail_signature(r, claim, &made);
 	if (str_starts_with(s->request.payload_hash, SIGNED_CHUNKS))
 		r->chunk_auth = chunk_auth_new(claim, secret);
 	return 0;

@@ -43,6 +43,29 @@ const char *chunked_trailer(const struct chunked *c, const char *name)
 	return NULL;
 }
 
+char *chunked_signed_trailers(const struct chunked *c)
+{
+	CLEAN(buf) struct buf b = BUF_INIT((LINE_MAX_BYTES + 2) * CHUNKED_TRAILERS_MAX);
+
+	for (size_t i = 0; i < c->trailer_count; i++) {
+		const char *t = c->trailers[i];
+		size_t len = strcspn(t, ":"), end;
+
+		if (strncasecmp(t, CHUNKED_TRAILER_SIGNATURE ":", len + 1) == 0)
+			continue;
+		for (size_t n = 0; n < len; n++)
+			buf_putc(&b,
+				 t[n] >= 'A' && t[n] <= 'Z' ? (char)(t[n] + 32) : t[n]);
+		t += len + 1;
+		t += strspn(t, " \t");
+		end = strlen(t);
+		while (end > 0 && (t[end - 1] == ' ' || t[end - 1] == '\t'))
+			end--;
+		buf_printf(&b, ":%.*s\n", (int)end, t);
+	}
+	return b.len > 0 ? buf_steal(&b) : mh_strdup("");
+}
+
 /* "<hex>" or "<hex>;chunk-signature=<64 hex>" */
 static int parse_size_line(struct chunked *c, const char *line, struct mh_err *err)
 {

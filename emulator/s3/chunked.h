@@ -18,7 +18,8 @@
 
 #include "lib/base/buf.h"
 
-#define CHUNKED_TRAILERS_MAX 8
+#define CHUNKED_TRAILERS_MAX      8
+#define CHUNKED_TRAILER_SIGNATURE "x-amz-trailer-signature"
 
 struct chunked_sink {
 	/* Decoded bytes. */
@@ -49,6 +50,9 @@ int chunked_feed(struct chunked *c, const void *data, size_t len,
 bool chunked_is_complete(const struct chunked *c);
 /* A trailing header's value by name (any case), or NULL. Borrowed. */
 const char *chunked_trailer(const struct chunked *c, const char *name);
+/* The trailers as they are signed: "name:value\n" each, names in lower case, without the
+ * signature itself. The caller frees it. */
+char *chunked_signed_trailers(const struct chunked *c) MH_MUST_CHECK;
 void chunked_done(struct chunked *c);
 
 #endif

@@ -123,13 +123,39 @@ bool s3_request_data(struct s3_request *r, const void *data, size_t len)
 	return r->error == NULL;
 }
 
-/* What the signature covers must be what came. */
+/* Whether the header, when it is there, is the body's digest in base64. */
+static bool is_digest(struct s3_request *r, const char *header, enum digest_kind kind)
+{
+	const char *promised = s3_header(r, header);
+	unsigned char raw[DIGEST_MAX_SIZE];
+	CLEAN(free) char *made = NULL;
+	struct digests d;
+
+	if (promised == NULL)
+		return true;
+	digests_init(&d, DIGEST_BIT(kind));
+	digests_update(&d, buf_text(&r->body), r->body.len);
+	made = str_base64(raw, digests_end(&d, kind, raw));
+	digests_done(&d);
+	return strcmp(made, promised) == 0;
+}
+
+/* What the client promised, and what the signature covers, must be what came. */
 static int check_small_body(struct s3_request *r)
 {
 	const char *promised = s3_header(r, "x-amz-content-sha256");
 	char hash[SIGV4_HASH_HEX_SIZE];
 
-	if (r->op->body != S3_BODY_SMALL || promised == NULL || strlen(promised) != 64)
+	if (r->op->body != S3_BODY_SMALL)
+		return 0;
+	if (!is_digest(r, "Content-MD5", DIGEST_MD5))
+		return s3_fail(r, "BadDigest");
+	for (size_t i = 0; i < CHECKSUM_COUNT; i++)
+		/* At a completion it is the object's own. */
+		if (r->op->run != op_complete_multipart &&
+		    !is_digest(r, checksum_names[i].header, checksum_names[i].kind))
+			return s3_fail(r, "BadDigest");
+	if (promised == NULL || strlen(promised) != 64)
 		return 0;
 	sigv4_hash_hex(buf_text(&r->body), r->body.len, hash);
 	return strcasecmp(hash, promised) == 0 ? 0

@@ -25,6 +25,20 @@ static int parse_md5(struct s3_request *r, struct upload *u)
 	return 0;
 }
 
+static bool is_streaming(const char *name)
+{
+	static const char *const known[] = {
+		"STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+		"STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
+		"STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (strcmp(name, known[i]) == 0)
+			return true;
+	return false;
+}
+
 static int parse_sha256(struct s3_request *r, struct upload *u)
 {
 	const char *text = s3_header(r, "x-amz-content-sha256");
@@ -32,8 +46,9 @@ static int parse_sha256(struct s3_request *r, struct upload *u)
 
 	if (text == NULL || strcmp(text, SIGV4_UNSIGNED_PAYLOAD) == 0)
 		return 0;
-	if (str_starts_with(text, "STREAMING-")) {
+	if (is_streaming(text)) {
 		u->decodes = true;
+		u->signed_trailers = strstr(text, "HMAC") && strstr(text, "-TRAILER");
 		return 0;
 	}
 	if (strlen(text) != 64 || !str_unhex(text, raw, sizeof(raw)))
@@ -206,6 +221,20 @@ void upload_data(struct s3_request *r, const void *data, size_t len)
 		give_up(r, &err);
 }
 
+static int check_trailer_signature(struct s3_request *r, struct upload *u)
+{
+	const char *signature = chunked_trailer(&u->decoder, CHUNKED_TRAILER_SIGNATURE);
+	CLEAN(free) char *trailers = chunked_signed_trailers(&u->decoder);
+	struct mh_err err = MH_ERR_INIT;
+
+	if (r->chunk_auth == NULL)
+		return 0; /* nobody's signature is asked for */
+	if (signature == NULL ||
+	    chunk_auth_check_trailer(r->chunk_auth, trailers, signature, &err) != 0)
+		return s3_fail(r, "SignatureDoesNotMatch");
+	return 0;
+}
+
 static int check_decoded(struct s3_request *r, struct upload *u)
 {
 	const char *value;
@@ -215,6 +244,8 @@ static int check_decoded(struct s3_request *r, struct upload *u)
 	if (!chunked_is_complete(&u->decoder) ||
 	    (u->declared >= 0 && u->declared != u->size))
 		return s3_fail(r, "IncompleteBody");
+	if (u->signed_trailers && check_trailer_signature(r, u) != 0)
+		return -1;
 	if (u->checksum == NULL || u->checksum_value != NULL)
 		return 0;
 	value = chunked_trailer(&u->decoder, u->checksum->header);
@@ -262,12 +293,24 @@ static int check_digests(struct s3_request *r, struct upload *u)
 	if (u->sha256[0] != '\0') {
 		(void)digests_end(&u->digests, DIGEST_SHA256, raw); /* always 32 bytes */
 		str_hex(raw, 32, hex);
-		if (strcmp(hex, u->sha256) != 0)
+		if (strcmp(hex, u->sha256) != 0) {
+			s3_error_detail(r, "ClientComputedContentSHA256", "%s",
+					u->sha256);
+			s3_error_detail(r, "S3ComputedContentSHA256", "%s", hex);
 			return s3_fail(r, "XAmzContentSHA256Mismatch");
+		}
 	}
 	(void)digests_end(&u->digests, DIGEST_MD5, raw); /* always 16 bytes */
-	if (u->has_md5 && memcmp(raw, u->md5, sizeof(u->md5)) != 0)
-		return s3_fail(r, "BadDigest");
+	if (u->has_md5 && memcmp(raw, u->md5, sizeof(u->md5)) != 0) {
+		CLEAN(free) char *expected = str_base64(u->md5, sizeof(u->md5));
+		CLEAN(free) char *calculated = str_base64(raw, sizeof(u->md5));
+
+		s3_error_detail(r, "ExpectedDigest", "%s", expected);
+		s3_error_detail(r, "CalculatedDigest", "%s", calculated);
+		return s3_fail_text(r, "BadDigest",
+				    "The Content-MD5 you specified did not match what we "
+				    "received.");
+	}
 	str_hex(raw, sizeof(u->md5), u->etag);
 	return check_checksum(r, u);
 }

@@ -129,6 +129,17 @@ static inline void clean_sigv4_claim(struct sigv4_claim *c)
 int sigv4_verify(const struct sigv4_request *r, const struct sigv4_claim *claim,
 		 const char *secret_access_key, struct mh_err *err) MH_MUST_CHECK;
 
+/* The same; made gets what was computed, so that a client can be told what its
+ * own canonical request should have been. The caller ends it, also after a failure. */
+int sigv4_verify_made(const struct sigv4_request *r, const struct sigv4_claim *claim,
+		      const char *secret_access_key, struct sigv4_result *made,
+		      struct mh_err *err) MH_MUST_CHECK;
+
+/* The first header that must be signed and is not: "host", or one of x-amz-*, as it was
+ * sent; NULL: none. */
+const char *sigv4_unsigned_header(const struct sigv4_request *r,
+				  const struct sigv4_claim *claim);
+
 /* Lower-case hex SHA-256. */
 void sigv4_hash_hex(const void *data, size_t len, char out[SIGV4_HASH_HEX_SIZE]);
 

@@ -319,21 +319,32 @@ static bool is_listed(const char *list, const char *header_name)
 	}
 }
 
-static int check_headers(const struct sigv4_request *r, const struct sigv4_claim *claim,
-			 struct mh_err *err)
+const char *sigv4_unsigned_header(const struct sigv4_request *r,
+				  const struct sigv4_claim *claim)
 {
-	const char *hash = sigv4_find_header(r, "x-amz-content-sha256");
-
 	if (!is_listed(claim->signed_headers, "host"))
-		return mh_err_set(err, MH_E_AUTH, "the host header must be signed");
+		return "host";
 	for (size_t i = 0; i < r->header_count; i++) {
 		const char *name = r->headers[i].name;
 
 		if (strncasecmp(name, "x-amz-", 6) == 0 &&
 		    !is_listed(claim->signed_headers, name))
-			return mh_err_set(err, MH_E_AUTH,
-					  "the header %s was sent but not signed", name);
+			return name;
 	}
+	return NULL;
+}
+
+static int check_headers(const struct sigv4_request *r, const struct sigv4_claim *claim,
+			 struct mh_err *err)
+{
+	const char *hash = sigv4_find_header(r, "x-amz-content-sha256");
+	const char *name = sigv4_unsigned_header(r, claim);
+
+	if (name && strcmp(name, "host") == 0)
+		return mh_err_set(err, MH_E_AUTH, "the host header must be signed");
+	if (name)
+		return mh_err_set(err, MH_E_AUTH, "the header %s was sent but not signed",
+				  name);
 	if (hash &&
 	    strcmp(hash, r->payload_hash ? r->payload_hash : sigv4_empty_hash) != 0)
 		return mh_err_set(err, MH_E_AUTH,
@@ -381,6 +392,14 @@ int sigv4_verify(const struct sigv4_request *r, const struct sigv4_claim *claim,
 		 const char *secret_access_key, struct mh_err *err)
 {
 	CLEAN(sigv4_result) struct sigv4_result made = { 0 };
+
+	return sigv4_verify_made(r, claim, secret_access_key, &made, err);
+}
+
+int sigv4_verify_made(const struct sigv4_request *r, const struct sigv4_claim *claim,
+		      const char *secret_access_key, struct sigv4_result *made,
+		      struct mh_err *err)
+{
 	CLEAN(uri_query) struct uri_query unsigned_query = { 0 };
 	CLEAN(free) struct sigv4_header *headers = NULL;
 	char amz[CLOCK_AMZ_SIZE];
@@ -401,8 +420,8 @@ int sigv4_verify(const struct sigv4_request *r, const struct sigv4_claim *claim,
 		copy_query(r->query, &unsigned_query);
 		in.query = &unsigned_query;
 	}
-	sigv4_make(&in, secret_access_key, &made);
-	if (!str_equal_secret(made.signature, claim->signature))
+	sigv4_make(&in, secret_access_key, made);
+	if (!str_equal_secret(made->signature, claim->signature))
 		return mh_err_set(err, MH_E_AUTH,
 				  "the signature is not the one that the request and "
 				  "the secret key give");

@@ -234,6 +234,9 @@ def many_objects_are_deleted_in_one_request():
         equal([d["Key"] for d in answer["Deleted"]], ["a", "c&d", "none"])
         equal([o["Key"] for o in s3.list_objects_v2(Bucket="bucket")["Contents"]], ["b"])
         equal(len(files_of(emulator)[0]), 1)
+        body = b"<Delete><Object><Key>b</Key></Object></Delete>"
+        for header in (("Content-MD5", b64(bytes(16))), ("x-amz-checksum-crc32", b64(bytes(4)))):
+            expect_error(raw(emulator, "POST", "/bucket?delete", [header], body), 400, "BadDigest")
         for body in (b"", b"<x/>", b"<Delete><Object></Delete>", b"<Delete></Delete>",
                      b"<!DOCTYPE d [<!ENTITY a 'b'>]><Delete><Object><Key>&a;</Key></Object></Delete>"):
             expect_error(raw(emulator, "POST", "/bucket?delete", [], body), 400, "MalformedXML")
