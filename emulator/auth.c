@@ -140,7 +140,7 @@ static int refuse_job(const struct creds_key *key, const struct sigv4_claim *cla
 }
 
 int auth_check(const struct settings *settings, const struct creds_key *creds_key,
-	       const struct sigv4_request *request, int64_t now_ms,
+	       const struct sigv4_request *request, int64_t now_ms, int64_t session_ms,
 	       char arn[AUTH_ARN_SIZE], struct api_error *err)
 {
 	struct sigv4_claim claim;
@@ -157,7 +157,7 @@ int auth_check(const struct settings *settings, const struct creds_key *creds_ke
 		name_caller(settings, "anonymous", arn);
 		return 0;
 	}
-	rc = refuse_job(creds_key, &claim, now_ms, err);
+	rc = refuse_job(creds_key, &claim, session_ms, err);
 	if (rc == 0 && settings->keys.count > 0)
 		rc = check_signature(settings, request, &claim, now_ms, err);
 	if (rc == 0)

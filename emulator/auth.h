@@ -14,9 +14,11 @@
 
 #define AUTH_ARN_SIZE 192
 
-/* On success arn names the caller: its user, or "anonymous" when nothing was claimed. */
+/* On success arn names the caller: its user, or "anonymous" when nothing was claimed.
+ * Signatures are held against now_ms, the machine's time; sessions end by session_ms, the
+ * emulator's (vclock.h). */
 int auth_check(const struct settings *settings, const struct creds_key *creds_key,
-	       const struct sigv4_request *request, int64_t now_ms,
+	       const struct sigv4_request *request, int64_t now_ms, int64_t session_ms,
 	       char arn[AUTH_ARN_SIZE], struct api_error *err) MH_MUST_CHECK;
 
 #endif

@@ -113,8 +113,8 @@ static int serve(const struct front *f, const struct front_request *r, struct wo
 		return -1;
 	sigv4_hash_hex(r->body, r->body_len, hash);
 	r->signed_request->payload_hash = hash;
-	if (auth_check(f->settings, f->creds_key, r->signed_request, clock_wall_ms(), arn,
-		       err) != 0)
+	if (auth_check(f->settings, f->creds_key, r->signed_request, clock_wall_ms(),
+		       writer_now_ms(f->writer), arn, err) != 0)
 		return -1;
 	if (!w->op->run)
 		return api_fail(err, "UnknownOperationException",

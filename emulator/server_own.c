@@ -46,7 +46,7 @@ static int check_caller(const struct request *r, struct gathered *g,
 	sigv4_hash_hex(r->body.len ? r->body.data : "", r->body.len, hash);
 	g->request.payload_hash = hash;
 	return auth_check(front->settings, front->creds_key, &g->request, clock_wall_ms(),
-			  arn, err);
+			  writer_now_ms(front->writer), arn, err);
 }
 
 static enum MHD_Result send_json(const struct request *r,
