@@ -83,20 +83,27 @@ static int read_body(const struct front_request *r, struct json_object **ret,
 
 /* ---- the operation ---- */
 
+static int fail_wrong_answer(const struct work *w, struct mh_err *why,
+			     struct api_error *err)
+{
+	(void)mh_err_wrap(why, "answer of %s", w->op->name);
+	return api_fail_internal(err, why);
+}
+
 static int run_work(struct op_ctx *ctx, void *arg, struct api_error *err)
 {
 	struct work *w = arg;
 	struct mh_err why = MH_ERR_INIT;
+	int rc = w->op->run(ctx, w->in, w->out, err);
 
-	if (w->op->run(ctx, w->in, w->out, err) != 0)
-		return -1;
 	/* Here, so that a wrong answer takes its changes back with it. */
-	if (ctx->settings->check_answers &&
-	    validate_output(w->shapes->output, w->out, &why) != 0) {
-		(void)mh_err_wrap(&why, "answer of %s", w->op->name);
-		return api_fail_internal(err, &why);
-	}
-	return 0;
+	if (!ctx->settings->check_answers)
+		return rc;
+	if (rc == 0 && validate_output(w->shapes->output, w->out, &why) != 0)
+		return fail_wrong_answer(w, &why, err);
+	if (rc != 0 && err->status == 400 && validate_error(w->shapes, err, &why) != 0)
+		return fail_wrong_answer(w, &why, err);
+	return rc;
 }
 
 static int serve(const struct front *f, const struct front_request *r, struct work *w,

@@ -200,6 +200,18 @@ static int read_shapes(struct model *m, struct json_object *shapes, struct mh_er
 	return 0;
 }
 
+static char **read_errors(struct json_object *op)
+{
+	struct json_object *list = json_opt_array(op, "errors");
+	size_t count = list ? json_object_array_length(list) : 0;
+	char **errors = mh_alloc((count + 1) * sizeof(*errors));
+
+	for (size_t i = 0; i < count; i++)
+		errors[i] = mh_strdup(
+			json_opt_str(json_object_array_get_idx(list, i), "shape", ""));
+	return errors;
+}
+
 static int read_ops(struct model *m, struct json_object *ops, struct mh_err *err)
 {
 	struct json_object_iter it;
@@ -210,6 +222,7 @@ static int read_ops(struct model *m, struct json_object *ops, struct mh_err *err
 		struct model_op *op = &m->ops[m->op_count++];
 
 		op->name = mh_strdup(it.key);
+		op->errors = read_errors(it.val);
 		if (resolve(m, it.val, "input", &op->input, err) != 0 ||
 		    resolve(m, it.val, "output", &op->output, err) != 0)
 			return mh_err_wrap(err, "operation %s", it.key);
@@ -265,6 +278,14 @@ static void free_shape(struct shape *s)
 	free(s->name);
 }
 
+static void free_op(struct model_op *op)
+{
+	for (size_t i = 0; op->errors && op->errors[i]; i++)
+		free(op->errors[i]);
+	free(op->errors);
+	free(op->name);
+}
+
 void model_free(struct model *m)
 {
 	if (!m)
@@ -272,7 +293,7 @@ void model_free(struct model *m)
 	for (size_t i = 0; i < m->shape_count; i++)
 		free_shape(&m->shapes[i]);
 	for (size_t i = 0; i < m->op_count; i++)
-		free(m->ops[i].name);
+		free_op(&m->ops[i]);
 	for (size_t i = 0; i < m->pattern_count; i++)
 		pattern_free(m->patterns[i]);
 	free(m->shapes);

@@ -49,6 +49,7 @@ struct model_op {
 	char *name;
 	const struct shape *input; /* NULL: it takes nothing */
 	const struct shape *output; /* NULL: it answers an empty body (semantics A3) */
+	char **errors; /* the exceptions that it declares; NULL-terminated */
 };
 
 struct model;

@@ -514,3 +514,26 @@ int validate_output(const struct shape *shape, struct json_object *out,
 	buf_done(&w.text);
 	return rc;
 }
+
+/* What AWS answers though the model does not declare it (semantics G14). */
+static bool is_answered_too(const char *op, const char *code)
+{
+	return strcmp(op, "UpdatePipeline") == 0 &&
+	       strcmp(code, "PipelineNotFoundException") == 0;
+}
+
+int validate_error(const struct model_op *op, const struct api_error *refusal,
+		   struct mh_err *err)
+{
+	bool known = strcmp(refusal->code, "ValidationException") == 0 ||
+		     is_answered_too(op->name, refusal->code);
+
+	for (size_t i = 0; !known && op->errors[i]; i++)
+		known = strcmp(op->errors[i], refusal->code) == 0;
+	if (!known)
+		return mh_err_set(err, MH_E_PROTO, "%s is not an error that it declares",
+				  refusal->code);
+	if (refusal->message[0] == '\0')
+		return mh_err_set(err, MH_E_PROTO, "%s has no message", refusal->code);
+	return 0;
+}

@@ -27,5 +27,9 @@ void validate_prune(const struct shape *shape, struct json_object *v);
  */
 int validate_output(const struct shape *shape, struct json_object *out,
 		    struct mh_err *err) MH_MUST_CHECK;
+/* An operation's refusal (status 400): one of the errors that it declares, or
+ * ValidationException, and with a message. PROTO when it is not. */
+int validate_error(const struct model_op *op, const struct api_error *refusal,
+		   struct mh_err *err) MH_MUST_CHECK;
 
 #endif

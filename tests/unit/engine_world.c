@@ -116,6 +116,9 @@ struct json_object *try_call(struct world *w, const char *name, const char *inpu
 	check_invariants(w);
 	if (rc == 0)
 		assert_ok(validate_output(op->output, out, &err), &err);
+	else if (w->error.status == 400 &&
+		 strcmp(w->error.code, "SerializationException") != 0)
+		assert_ok(validate_error(op, &w->error, &err), &err);
 	(void)keep(w, out); /* freed at the end */
 	return rc == 0 ? out : NULL;
 }

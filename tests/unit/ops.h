@@ -69,6 +69,8 @@ static inline int ops_run(struct ops *o, const char *name, struct json_object *i
 	assert_ok(store_savepoint(o->store, &err), &err);
 	if (op->run(&o->ctx, in, out, &o->err) != 0) {
 		store_rollback_to(o->store);
+		if (o->err.status == 400)
+			assert_ok(validate_error(m, &o->err, &err), &err);
 		return -1;
 	}
 	assert_ok(store_release(o->store, &err), &err);

@@ -551,6 +551,33 @@ static void answer_is_held_against_the_model(void **state)
 	}
 }
 
+static void refusal_is_one_that_the_operation_declares(void **state)
+{
+	static const struct {
+		const char *op, *code, *message;
+		int rc;
+	} rows[] = {
+		{ "GetPipeline", "PipelineNotFoundException", "none", 0 },
+		{ "GetPipeline", "ValidationException", "wrong", 0 },
+		{ "GetPipeline", "JobNotFoundException", "none", -1 },
+		{ "GetPipeline", "PipelineNotFoundException", "", -1 },
+		{ "UpdatePipeline", "PipelineNotFoundException", "none", 0 },
+		{ "DeletePipeline", "PipelineNotFoundException", "none", -1 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct mh_err err = MH_ERR_INIT;
+		struct api_error refusal = { 0 };
+
+		assert_int_equal(api_fail(&refusal, rows[i].code, "%s", rows[i].message),
+				 -1);
+		assert_int_equal(
+			validate_error(model_find(model, rows[i].op), &refusal, &err),
+			rows[i].rc);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -565,6 +592,7 @@ int main(void)
 		cmocka_unit_test(hostile_input_gives_a_bounded_message),
 		cmocka_unit_test(echo_of_nested_lists_is_bounded),
 		cmocka_unit_test(answer_is_held_against_the_model),
+		cmocka_unit_test(refusal_is_one_that_the_operation_declares),
 	};
 
 	return cmocka_run_group_tests_name("validate", tests, load_model, free_model);

@@ -6,8 +6,11 @@ later, or whose output nobody reads cannot hide it:
 - its words in a program's log or in the output of a command (a job's handler cannot write that directory);
 - its exit code, FINDING, of a program or a command;
 - its exit code in the words of the shim, for handlers and millhand-archive (lib/base/err.c sets it there).
+
+What the emulator finds in its own answers (--check-answers) is in its log, and is a finding likewise.
 """
 import glob
+import json
 import os
 import re
 import shlex
@@ -22,6 +25,7 @@ WRAP = shlex.split(os.environ.get("MH_WRAP") or "")
 
 _WORDS = re.compile(r"ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|Sanitizer CHECK failed|SUMMARY: \w+Sanitizer"
                     r"|\.[ch]:\d+:\d+: runtime error: |ERROR: Can't open file: \S*/san\."
+                    r"|error=\"answer of \w+|\"error\":\s*\"answer of \w+"
                     rf"|exit code {FINDING}\b|exited with {FINDING}\b")
 # In valgrind's own files; the end's summary is absent when the program was killed.
 _VALGRIND = re.compile(r"==\d+== +(Invalid |Conditional jump|Use of uninit|Syscall param|Mismatched|Source and dest"
@@ -75,6 +79,19 @@ def look_in(directory):
                         look(name, f.read(16 << 20))
             except OSError:
                 continue  # of another user, or gone
+
+
+# AWS answers it, though the model does not declare it (semantics G14).
+_UNDECLARED = ("UpdatePipeline", "PipelineNotFoundException")
+
+
+def exchanges(path):
+    """Notes what the checking proxy found in the server's answers; its log has a line for each exchange."""
+    with open(path, encoding="utf-8") as f:
+        for line in f:
+            row = json.loads(line)
+            if "answer" in row and (row["operation"], row["error"]) != _UNDECLARED:
+                _state["seen"].append(f"modelcheck: {line.strip()}")
 
 
 def ended(name, code):

@@ -35,6 +35,8 @@ ARCHIVE = os.path.join(BUILD, "agent", "archive", "millhand-archive")
 MILLHAND = os.path.join(BUILD, "cli", "millhand")
 PLUGIN_COMMAND = os.path.join(BUILD, "plugins", "command", ".libs", "command.so")
 
+MODELCHECK = os.environ.get("MH_MODELCHECK")  # ../shared/tools/modelcheck: every emulator is spoken to through it
+
 KEY, SECRET, REGION = "test", "testsecret", "us-east-1"
 
 _pause = threading.Event()
@@ -70,6 +72,11 @@ def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
+
+
+def is_listening(port):
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) == 0
 
 
 def lock_holder(path):
@@ -145,6 +152,25 @@ class Emulator(Program):
         with open(port_file) as f:
             self.port = int(f.read())
         self.endpoint = f"{'https' if '--tls-cert' in options else 'http'}://127.0.0.1:{self.port}"
+        self.checker = None
+        if MODELCHECK and self.endpoint.startswith("http:"):
+            self.checked()
+
+    def checked(self):
+        """From now on whoever asks for the endpoint gets that of the checking proxy in front of it."""
+        port = free_port()
+        self.checked_log = f"{self.log_path}.checked"
+        self.checker = subprocess.Popen([sys.executable, MODELCHECK, "--listen", f"127.0.0.1:{port}", "--upstream",
+                                         self.endpoint, "--quiet", "--log", self.checked_log], stdout=subprocess.DEVNULL)
+        wait_for(lambda: is_listening(port), what="the checking proxy")
+        self.endpoint = f"http://127.0.0.1:{port}"
+
+    def close(self):
+        if self.checker:
+            self.checker.terminate()
+            self.checker.wait()
+            findings.exchanges(self.checked_log)
+        super().close()
 
     def client(self, service, key=KEY, secret=SECRET, token=None, **config):
         return client(self.place, service, self.endpoint, key, secret, token, **config)
