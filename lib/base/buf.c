@@ -37,6 +37,12 @@ static void buf_grow(struct buf *b, size_t len)
 	b->cap = cap;
 }
 
+void buf_reserve(struct buf *b, size_t len)
+{
+	if (len <= b->max - b->len)
+		buf_grow(b, len);
+}
+
 int buf_add(struct buf *b, const void *data, size_t len, struct mh_err *err)
 {
 	if (len > b->max - b->len)

@@ -38,6 +38,9 @@ static inline void clean_buf(struct buf *b)
 /* Empties it, keeps the memory. */
 void buf_clear(struct buf *b);
 
+/* Room for len more bytes at once, where the maximum allows as much. */
+void buf_reserve(struct buf *b, size_t len);
+
 int buf_add(struct buf *b, const void *data, size_t len,
 	    struct mh_err *err) MH_MUST_CHECK;
 

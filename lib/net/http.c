@@ -7,23 +7,8 @@
 #include "lib/base/clock.h"
 #include "lib/net/http_call.h"
 
-/* Idle connections kept for reuse, all hosts together. */
+/* Idle connections of curl's own kept for reuse, all hosts together. */
 #define HTTP_POOL_CONNECTIONS 64L
-/* Handles of plain calls kept for the next ones. */
-#define HTTP_IDLE_HANDLES 8
-
-TAILQ_HEAD(call_list, http_call);
-
-struct http_client {
-	struct loop *loop;
-	struct http_options options; /* its strings are owned */
-	char *ca_file, *user_agent;
-	struct http_target last; /* where the last call went */
-	struct call_list calls;
-	CURL *idle[HTTP_IDLE_HANDLES];
-	size_t idle_count;
-	uv_timer_t *stall_timer; /* its own allocation: libuv closes it later */
-};
 
 static void on_stall_timer(uv_timer_t *timer);
 
@@ -45,6 +30,9 @@ int http_client_new(struct loop *loop, const struct http_options *options,
 	client->options.ca_file = client->ca_file;
 	client->options.user_agent = client->user_agent;
 	TAILQ_INIT(&client->calls);
+	TAILQ_INIT(&client->idle);
+	client->proxied = getenv("http_proxy") || getenv("all_proxy") ||
+			  getenv("ALL_PROXY");
 	client->stall_timer = mh_alloc(sizeof *client->stall_timer);
 	(void)uv_timer_init(loop_uv(loop), client->stall_timer); /* always 0 */
 	client->stall_timer->data = client;
@@ -60,42 +48,14 @@ struct loop *http_client_loop(const struct http_client *client)
 	return client->loop;
 }
 
-static CURL *take_handle(struct http_client *client, struct http_call *call)
-{
-	CURL *easy;
-
-	if (call->plain && client->idle_count > 0) {
-		call->reused = true;
-		return client->idle[--client->idle_count];
-	}
-	easy = curl_easy_init();
-	MH_ASSERT(easy); /* no memory */
-	return easy;
-}
-
-/* After a call that went well; what failed may have left something behind. */
-static void keep_handle(struct http_client *client, struct http_call *call)
-{
-	if (!call->plain || client->idle_count == HTTP_IDLE_HANDLES)
-		return;
-	http_wire_forget(call->transfer.easy);
-	client->idle[client->idle_count++] = STEAL_PTR(call->transfer.easy);
-}
-
-void http_header_list_free(struct http_header_list *list)
-{
-	if (!list)
-		return;
-	for (size_t i = 0; i < list->count; i++)
-		free(list->items[i].name);
-	free(list->items);
-	free(list);
-}
-
 static void call_free(struct http_call *call)
 {
-	curl_easy_cleanup(call->transfer.easy); /* NULL when it was kept */
+	http_lane_leave(call);
+	curl_easy_cleanup(call->transfer.easy); /* NULL on a lane */
 	curl_slist_free_all(call->headers);
+	http_target_put(call->target);
+	http_parse_done(&call->parse);
+	free(call->curl_text);
 	free(call->label);
 	free(call->body);
 	buf_done(&call->answer.body);
@@ -115,6 +75,7 @@ void http_cancel(struct http_call *call)
 		return;
 	MH_ASSERT(call->client); /* else its callback has begun */
 	loop_transfer_stop(call->client->loop, &call->transfer);
+	http_lane_leave(call);
 	detach(call);
 	call_free(call);
 }
@@ -132,13 +93,26 @@ void http_client_free(struct http_client *client)
 		return;
 	while ((call = TAILQ_FIRST(&client->calls)))
 		http_cancel(call);
-	while (client->idle_count > 0)
-		curl_easy_cleanup(client->idle[--client->idle_count]);
+	http_lanes_close(client);
 	uv_close((uv_handle_t *)client->stall_timer, free_timer);
-	http_target_done(&client->last);
+	http_target_put(client->last);
 	free(client->ca_file);
 	free(client->user_agent);
 	free(client);
+}
+
+/* When it would count as stalled, or its time is over. */
+static int64_t limit_of(const struct http_call *call)
+{
+	int64_t at = call->moved_mono_ms + call->stall_ms;
+
+	return call->over_mono_ms && call->over_mono_ms < at ? call->over_mono_ms : at;
+}
+
+/* Not of those that have failed already, and wait to be told so. */
+static bool is_under_way(const struct http_call *call)
+{
+	return call->transfer.failed_turn == 0;
 }
 
 /* When the next call would count as stalled, or -1 when there is none. */
@@ -148,9 +122,9 @@ static int64_t next_stall_ms(const struct http_client *client)
 
 	for (const struct http_call *call = TAILQ_FIRST(&client->calls); call;
 	     call = TAILQ_NEXT(call, link)) {
-		int64_t at = call->moved_mono_ms + call->stall_ms;
+		int64_t at = limit_of(call);
 
-		if (call->transfer.running && (next < 0 || at < next))
+		if (is_under_way(call) && (next < 0 || at < next))
 			next = at;
 	}
 	return next;
@@ -168,6 +142,22 @@ static void set_stall_timer(struct http_client *client)
 				     wait > 0 ? (uint64_t)wait : 0, 0); /* as above */
 }
 
+static void give_up(struct http_call *call, int64_t now)
+{
+	const char *method = call->label ? "" : "POST ";
+	const char *name = call->label ? call->label : call->target->name;
+
+	if (now >= call->moved_mono_ms + call->stall_ms)
+		(void)mh_err_set(&call->answer.err, MH_E_TIMEOUT,
+				 "%s%s: nothing moved for %lld ms", method, name,
+				 (long long)call->stall_ms);
+	else
+		(void)mh_err_set(&call->answer.err, MH_E_TIMEOUT,
+				 "%s%s: no answer in its time", method, name);
+	http_lane_leave(call);
+	loop_transfer_fail(call->client->loop, &call->transfer, CURLE_OPERATION_TIMEDOUT);
+}
+
 static void on_stall_timer(uv_timer_t *timer)
 {
 	struct http_client *client = timer->data;
@@ -176,28 +166,83 @@ static void on_stall_timer(uv_timer_t *timer)
 	/* No callback comes from here, so the list stays as it is. */
 	for (struct http_call *call = TAILQ_FIRST(&client->calls); call;
 	     call = TAILQ_NEXT(call, link)) {
-		if (!call->transfer.running || now < call->moved_mono_ms + call->stall_ms)
-			continue;
-		(void)mh_err_set(&call->answer.err, MH_E_TIMEOUT,
-				 "%s: nothing moved for %lld ms", call->label,
-				 (long long)call->stall_ms);
-		loop_transfer_fail(client->loop, &call->transfer,
-				   CURLE_OPERATION_TIMEDOUT);
+		if (is_under_way(call) && now >= limit_of(call))
+			give_up(call, now);
 	}
 	set_stall_timer(client);
+}
+
+void http_call_end(struct http_call *call)
+{
+	http_lane_leave(call); /* it may serve what the callback sends */
+	detach(call);
+	call->done(call->ctx, &call->answer); /* may free the client */
+	call_free(call);
 }
 
 static void on_done(struct loop_transfer *transfer, CURLcode code)
 {
 	struct http_call *call = (struct http_call *)transfer;
+
+	if (call->transfer.easy)
+		http_wire_finish(call, code);
+	else
+		http_lane_failed(call, code);
+	http_call_end(call);
+}
+
+static bool is_method(const char *method)
+{
+	return *method && method[strspn(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ")] == '\0';
+}
+
+/* Where it goes, and whether it may. */
+static int aim(struct http_call *call, const struct http_request *request,
+	       struct mh_err *err)
+{
 	struct http_client *client = call->client;
 
-	detach(call);
-	http_wire_finish(call, code);
-	if (call->answer.status != 0)
-		keep_handle(client, call);
-	call->done(call->ctx, &call->answer); /* may free the client */
-	call_free(call);
+	if (http_target_get(&client->last, request->url, &call->target, err) != 0)
+		return mh_err_wrap(err, "%s", request->method);
+	if (call->target->is_plain && !client->options.insecure_plain_ok &&
+	    !request->plain_ok)
+		return mh_err_set(
+			err, MH_E_CONFIG,
+			"%s %s: http:// beyond this host would send everything in clear; "
+			"use https:// or allow it with allow_plain_http",
+			request->method, call->target->name);
+	if (!is_method(request->method))
+		return mh_err_set(err, MH_E_CONFIG, "'%s' is not an HTTP method",
+				  request->method);
+	return 0;
+}
+
+static void init_call(struct http_call *call, const struct http_request *request)
+{
+	call->transfer.done = on_done;
+	call->start_wall_ms = clock_wall_ms();
+	call->moved_mono_ms = clock_mono_ms();
+	call->stall_ms = request->stall_ms ? request->stall_ms : HTTP_STALL_MS;
+	call->stall_bytes = request->stall_bytes ? request->stall_bytes : 1;
+	call->range_from = -1;
+	call->parse = (struct http_parse)HTTP_PARSE_INIT;
+	call->answer.server_date_ms = call->answer.age_s = -1;
+	call->answer.sent_ms = call->start_wall_ms;
+	buf_init(&call->answer.body,
+		 request->max_body ? request->max_body : HTTP_MAX_BODY_BYTES);
+}
+
+static int begin(struct http_call *call, const struct http_request *request,
+		 struct mh_err *err)
+{
+	if (aim(call, request, err) != 0)
+		return -1;
+	if (http_lane_fits(call, request))
+		return http_lane_begin(call, request, err);
+	if (http_wire_set_up(call, request, err) != 0)
+		return -1;
+	loop_transfer_start(call->client->loop, &call->transfer);
+	return 0;
 }
 
 struct http_call *http_send(struct http_client *client,
@@ -206,30 +251,16 @@ struct http_call *http_send(struct http_client *client,
 {
 	struct http_call *call = mh_alloc(sizeof *call);
 
-	call->plain = http_wire_is_plain(request);
-	call->transfer.easy = take_handle(client, call);
-	call->transfer.done = on_done;
 	call->client = client;
 	call->done = done;
 	call->ctx = ctx;
-	call->start_wall_ms = clock_wall_ms();
-	call->moved_mono_ms = clock_mono_ms();
+	init_call(call, request);
 	TAILQ_INSERT_TAIL(&client->calls, call, link);
-	if (http_wire_set_up(call, request, &client->options, &client->last,
-			     &call->answer.err) != 0) {
+	if (begin(call, request, &call->answer.err) != 0) {
+		http_lane_leave(call);
 		loop_transfer_fail(client->loop, &call->transfer, CURLE_URL_MALFORMAT);
 		return call;
 	}
-	loop_transfer_start(client->loop, &call->transfer);
 	set_stall_timer(client);
 	return call;
-}
-
-const char *http_answer_header(const struct http_answer *a, const char *name)
-{
-	for (size_t i = 0; a->headers && i < a->headers->count; i++) {
-		if (strcasecmp(a->headers->items[i].name, name) == 0)
-			return a->headers->items[i].value;
-	}
-	return NULL;
 }

@@ -1,4 +1,4 @@
-/* The curl handle of one call: its options, its callbacks, and what came back. */
+/* A call that curl carries out: its handle's options, its callbacks, what came back. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -28,24 +28,29 @@ static bool was_sent(const struct http_call *call)
 	return bytes > 0;
 }
 
+curl_socket_t http_open_socket(int64_t stall_ms, const struct curl_sockaddr *address)
+{
+	unsigned timeout_ms = (unsigned)stall_ms;
+	int fd = socket(address->family, address->socktype | SOCK_CLOEXEC,
+			address->protocol);
+
+	/* A peer that vanished ends the connection; a kernel without it does not. */
+	if (fd >= 0)
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms,
+				 sizeof timeout_ms);
+	return fd < 0 ? CURL_SOCKET_BAD : fd;
+}
+
 static curl_socket_t open_socket(void *ctx, curlsocktype purpose,
 				 struct curl_sockaddr *address)
 {
 	struct http_call *call = ctx;
-	unsigned timeout_ms = (unsigned)call->stall_ms;
-	int fd = socket(address->family, address->socktype | SOCK_CLOEXEC,
-			address->protocol);
+	curl_socket_t fd = http_open_socket(call->stall_ms, address);
 
 	(void)purpose; /* there is but one */
-	if (fd < 0) {
-		/* Another address may do: only a lack of descriptors is final. */
-		if (errno == EMFILE || errno == ENFILE)
-			(void)mh_err_sys(&call->answer.err, "%s: socket", call->label);
-		return CURL_SOCKET_BAD;
-	}
-	/* A peer that vanished ends the connection; a kernel without it does not. */
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms,
-			 sizeof timeout_ms);
+	/* Another address may do: only a lack of descriptors is final. */
+	if (fd == CURL_SOCKET_BAD && (errno == EMFILE || errno == ENFILE))
+		(void)mh_err_sys(&call->answer.err, "%s: socket", call->label);
 	return fd;
 }
 
@@ -93,44 +98,6 @@ static int refuse_resend(void *ctx, curl_off_t offset, int origin)
 	return CURL_SEEKFUNC_FAIL;
 }
 
-#if LIBCURL_VERSION_NUM >= 0x075000
-/* The same for a body that libcurl holds itself: begun again on another connection,
- * it may go out only if nothing of it did before. */
-static int begin_once(void *ctx, char *peer_ip, char *own_ip, int peer_port, int own_port)
-{
-	struct http_call *call = ctx;
-
-	(void)peer_ip;
-	(void)own_ip;
-	(void)peer_port;
-	(void)own_port;
-	if (call->begun && was_sent(call)) {
-		(void)mh_err_set(&call->answer.err, MH_E_NET,
-				 "%s: the connection broke off", call->label);
-		return CURL_PREREQFUNC_ABORT;
-	}
-	call->begun = true;
-	return CURL_PREREQFUNC_OK;
-}
-
-/* Head and body leave in one piece, which costs sender and receiver half as much. */
-static bool set_post(struct http_call *call, const struct http_request *request)
-{
-	CURL *easy = call->transfer.easy;
-
-	if (!call->body || strcmp(request->method, "POST") != 0)
-		return false;
-	must(curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
-			      (curl_off_t)call->body_len));
-	must(curl_easy_setopt(easy, CURLOPT_POSTFIELDS, call->body)); /* not copied */
-	must(curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, begin_once));
-	must(curl_easy_setopt(easy, CURLOPT_PREREQDATA, call));
-	return true;
-}
-#else
-#define set_post(call, request) false /* as with any other body, then */
-#endif
-
 static bool is_token(const char *s, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
@@ -144,20 +111,32 @@ static bool is_token(const char *s, size_t len)
 	return len > 0;
 }
 
+int http_check_header(const char *line, size_t *ret_name_len, struct mh_err *err)
+{
+	const char *colon = strchr(line, ':');
+	size_t name_len = colon ? (size_t)(colon - line) : strlen(line);
+
+	if (!colon || !is_token(line, name_len))
+		return mh_err_set(err, MH_E_CONFIG, "'%.*s' is not a header name",
+				  (int)name_len, line);
+	if (strchr(colon, '\r') || strchr(colon, '\n'))
+		return mh_err_set(err, MH_E_CONFIG,
+				  "the header %.*s has a line break in its value",
+				  (int)name_len, line);
+	*ret_name_len = name_len;
+	return 0;
+}
+
 static int add_header(struct http_call *call, const char *line, struct mh_err *err)
 {
-	size_t name_len = strcspn(line, ":");
-	const char *value = line + name_len + (line[name_len] == ':');
 	CLEAN(free) char *empty = NULL;
 	struct curl_slist *list;
+	const char *value;
+	size_t name_len;
 
-	if (line[name_len] != ':' || !is_token(line, name_len))
-		return mh_err_set(err, MH_E_CONFIG, "%s: '%.*s' is not a header name",
-				  call->label, (int)name_len, line);
-	if (strpbrk(value, "\r\n"))
-		return mh_err_set(err, MH_E_CONFIG,
-				  "%s: the header %.*s has a line break in its value",
-				  call->label, (int)name_len, line);
+	if (http_check_header(line, &name_len, err) != 0)
+		return mh_err_wrap(err, "%s", call->label);
+	value = line + name_len + 1;
 	value += strspn(value, " \t");
 	/* "Name;" is how curl is told to send a header without a value. */
 	if (!*value)
@@ -177,7 +156,7 @@ static int add_header(struct http_call *call, const char *line, struct mh_err *e
 	return 0;
 }
 
-static bool has_header(const struct http_request *request, const char *name)
+bool http_has_header(const struct http_request *request, const char *name)
 {
 	size_t len = strlen(name);
 
@@ -203,7 +182,7 @@ static int set_headers(struct http_call *call, const struct http_request *reques
 	for (size_t i = 0; i < ARRAY_LEN(unwanted); i++) {
 		struct curl_slist *list;
 
-		if (has_header(request, unwanted[i][0]))
+		if (http_has_header(request, unwanted[i][0]))
 			continue;
 		list = curl_slist_append(call->headers, unwanted[i][1]);
 		MH_ASSERT(list); /* no memory */
@@ -213,30 +192,13 @@ static int set_headers(struct http_call *call, const struct http_request *reques
 	return 0;
 }
 
-static int set_url(struct http_call *call, const struct http_request *request,
-		   const struct http_options *options, struct http_target *t,
-		   struct mh_err *err)
+static void set_url(struct http_call *call, const struct http_request *request)
 {
 	CURL *easy = call->transfer.easy;
 
-	call->label = mh_strdup(request->method); /* until the URL proves usable */
-	if (http_target_find(t, request->url, err) != 0)
-		return -1;
-	free(call->label);
-	call->label = mh_concat(request->method, " ", t->name);
-	if (t->is_plain && !options->insecure_plain_ok && !request->plain_ok)
-		return mh_err_set(
-			err, MH_E_CONFIG,
-			"%s: http:// beyond this host would send everything in clear; "
-			"use https:// or allow it with allow_plain_http",
-			call->label);
-	if (!is_token(request->method, strlen(request->method)))
-		return mh_err_set(err, MH_E_CONFIG, "'%s' is not an HTTP method",
-				  request->method);
 	must(curl_easy_setopt(easy, CURLOPT_URL, request->url));
 	must(curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L));
-	must(curl_easy_setopt(easy, CURLOPT_PROXY, t->is_near ? "" : NULL));
-	return 0;
+	must(curl_easy_setopt(easy, CURLOPT_PROXY, call->target->is_near ? "" : NULL));
 }
 
 static int set_body(struct http_call *call, const struct http_request *request,
@@ -262,8 +224,6 @@ static int set_body(struct http_call *call, const struct http_request *request,
 		must(curl_easy_setopt(easy, CURLOPT_NOBODY, 1L));
 		return 0;
 	}
-	if (set_post(call, request))
-		return 0;
 	must(curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method));
 	if (!with_body)
 		return 0;
@@ -328,8 +288,9 @@ static int take_header(struct http_call *call, const char *line, size_t len)
 	text = mh_strndup(line, len);
 	h = &list->items[list->count++];
 	h->name = text;
-	text[colon - line] = '\0';
-	h->value = text + (colon - line) + 1;
+	h->name_len = (size_t)(colon - line);
+	text[h->name_len] = '\0';
+	h->value = text + h->name_len + 1;
 	h->value += strspn(h->value, " \t");
 	return 0;
 }
@@ -351,19 +312,6 @@ static int check_range(struct http_call *call, long status)
 	return 0;
 }
 
-static void take_facts(struct http_answer *answer)
-{
-	const char *date = http_answer_header(answer, "Date");
-	const char *age = http_answer_header(answer, "Age");
-	struct mh_err ignored;
-
-	/* What does not parse counts as not sent; the fields keep their -1. */
-	if (date)
-		(void)!clock_parse_http(date, &answer->server_date_ms, &ignored);
-	if (age)
-		(void)!str_to_i64(age, 0, INT64_MAX, "age", &answer->age_s, &ignored);
-}
-
 static int end_headers(struct http_call *call)
 {
 	long status = status_of(call);
@@ -372,7 +320,7 @@ static int end_headers(struct http_call *call)
 	if (status < 200)
 		return 0; /* 100 Continue and its like: the answer is still to come */
 	call->headers_done = true;
-	take_facts(&call->answer);
+	http_answer_facts(&call->answer);
 	call->to_file = call->answer_fd > 0 && (status == 200 || status == 206);
 	if (check_range(call, status) != 0)
 		return -1;
@@ -459,15 +407,10 @@ static int on_progress(void *ctx, curl_off_t down_total, curl_off_t down,
 	return 0;
 }
 
-/* The same for all calls of a client. */
-static void set_constants(CURL *easy, const struct http_options *options)
+void http_wire_constants(CURL *easy, const struct http_options *options)
 {
 	int64_t connect_ms = options->connect_timeout_ms;
 
-	must(curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header));
-	must(curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body));
-	must(curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress));
-	must(curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L));
 	must(curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L));
 	must(curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L));
 	must(curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L));
@@ -480,7 +423,6 @@ static void set_constants(CURL *easy, const struct http_options *options)
 	/* One connection a transfer: bulk transfers must not share one. */
 	must(curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1));
 	must(curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2));
-	must(curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket));
 	must(curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L));
 	must(curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
 			      (long)(connect_ms ? connect_ms : HTTP_CONNECT_MS)));
@@ -500,6 +442,12 @@ static void set_call(struct http_call *call, const struct http_request *request)
 	call->max_file = request->max_file;
 	call->cut_above = request->cut_above;
 	call->cut_at = request->cut_above > 0 ? request->cut_at : 0;
+	call->curl_text = mh_alloc(CURL_ERROR_SIZE);
+	must(curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header));
+	must(curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body));
+	must(curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress));
+	must(curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L));
+	must(curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket));
 	must(curl_easy_setopt(easy, CURLOPT_HEADERDATA, call));
 	must(curl_easy_setopt(easy, CURLOPT_WRITEDATA, call));
 	must(curl_easy_setopt(easy, CURLOPT_XFERINFODATA, call));
@@ -511,40 +459,21 @@ static void set_call(struct http_call *call, const struct http_request *request)
 				      (long)HTTP_FILE_BUFFER_BYTES));
 }
 
-bool http_wire_is_plain(const struct http_request *request)
-{
-	return request->body && request->body_len > 0 && request->answer_fd <= 0 &&
-	       strcmp(request->method, "POST") == 0;
-}
-
-void http_wire_forget(CURL *easy)
-{
-	must(curl_easy_setopt(easy, CURLOPT_HTTPHEADER, NULL));
-	must(curl_easy_setopt(easy, CURLOPT_POSTFIELDS, NULL));
-	must(curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, NULL));
-}
-
 int http_wire_set_up(struct http_call *call, const struct http_request *request,
-		     const struct http_options *options, struct http_target *last,
 		     struct mh_err *err)
 {
-	call->stall_ms = request->stall_ms ? request->stall_ms : HTTP_STALL_MS;
-	call->stall_bytes = request->stall_bytes ? request->stall_bytes : 1;
-	call->range_from = -1;
-	call->answer.server_date_ms = call->answer.age_s = -1;
-	call->answer.sent_ms = call->start_wall_ms;
-	buf_init(&call->answer.body,
-		 request->max_body ? request->max_body : HTTP_MAX_BODY_BYTES);
-	if (!call->reused)
-		set_constants(call->transfer.easy, options);
+	call->label = mh_concat(request->method, " ", call->target->name);
+	call->transfer.easy = curl_easy_init();
+	MH_ASSERT(call->transfer.easy); /* no memory */
+	http_wire_constants(call->transfer.easy, &call->client->options);
 	set_call(call, request);
-	if (set_url(call, request, options, last, err) != 0 ||
-	    set_headers(call, request, err) != 0 || set_body(call, request, err) != 0)
+	set_url(call, request);
+	if (set_headers(call, request, err) != 0 || set_body(call, request, err) != 0)
 		return -1;
 	return 0;
 }
 
-static enum mh_err_class class_of(CURLcode code)
+enum mh_err_class http_class_of(CURLcode code)
 {
 	switch (code) {
 	case CURLE_OPERATION_TIMEDOUT:
@@ -590,8 +519,8 @@ void http_wire_finish(struct http_call *call, CURLcode code)
 	if (answer->err.cls != MH_OK)
 		return;
 	/* curl takes a connection that ends within the headers for a whole answer. */
-	(void)mh_err_set(&answer->err, class_of(code), "%s: %s", call->label,
-			 code == CURLE_OK     ? "the answer broke off"
-			 : call->curl_text[0] ? call->curl_text
-					      : curl_easy_strerror(code));
+	(void)mh_err_set(&answer->err, http_class_of(code), "%s: %s", call->label,
+			 code == CURLE_OK   ? "the answer broke off"
+			 : *call->curl_text ? call->curl_text
+					    : curl_easy_strerror(code));
 }

@@ -1,5 +1,6 @@
 #include "lib/net/loop.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 
@@ -7,12 +8,20 @@
 #define LOOP_WAIT_MAX_MS (60 * 60 * 1000)
 
 TAILQ_HEAD(failed_list, loop_transfer);
+TAILQ_HEAD(watch_list, loop_watch);
 
 struct loop {
 	uv_loop_t uv;
 	uv_async_t wake; /* always active: uv_backend_timeout() is right only then */
 	CURLM *multi;
 	struct failed_list failed; /* in order of turn */
+	struct watch_list watches; /* those that wait */
+	struct watch_list due; /* and those whose event is there */
+	size_t watch_count; /* of both */
+	struct pollfd *fds; /* uv's, and those that are watched; owned */
+	struct curl_waitfd *curl_fds; /* the same as curl wants them, owned */
+	size_t fds_room;
+	size_t running; /* transfers that curl works on */
 	uint64_t turn;
 	bool stopped;
 	bool started; /* a transfer since curl was last asked to go on */
@@ -64,6 +73,8 @@ int loop_new(struct loop **ret, struct mh_err *err)
 	loop->multi = curl_multi_init();
 	MH_ASSERT(loop->multi); /* no memory */
 	TAILQ_INIT(&loop->failed);
+	TAILQ_INIT(&loop->watches);
+	TAILQ_INIT(&loop->due);
 	loop->turn = 1; /* 0 means no turn in failed_turn */
 	(void)signal(SIGPIPE, SIG_IGN); /* cannot fail for this signal */
 	*ret = STEAL_PTR(loop);
@@ -87,6 +98,8 @@ void loop_free(struct loop *loop)
 	if (uv_loop_close(&loop->uv) != 0)
 		MH_BUG("a handle is left in the loop");
 	curl_global_cleanup();
+	free(loop->fds);
+	free(loop->curl_fds);
 	free(loop);
 }
 
@@ -128,12 +141,20 @@ static void run_failed(struct loop *loop)
 	}
 }
 
+static void forget(struct loop *loop, struct loop_transfer *t)
+{
+	must(curl_multi_remove_handle(loop->multi, t->easy));
+	t->known = false;
+}
+
 static void run_transfers(struct loop *loop)
 {
 	CURLMsg *message;
 	int running, left;
 
 	loop->started = false;
+	if (loop->running == 0)
+		return; /* curl has nothing to do */
 	must(curl_multi_perform(loop->multi, &running));
 	/* One at a time: a callback may start or stop any other transfer. */
 	while ((message = curl_multi_info_read(loop->multi, &left))) {
@@ -145,8 +166,10 @@ static void run_transfers(struct loop *loop)
 			continue;
 		(void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, &t); /* cannot fail */
 		MH_ASSERT(t && t->easy == easy);
-		must(curl_multi_remove_handle(loop->multi, easy));
+		if (!t->stays)
+			forget(loop, t);
 		t->running = false;
+		loop->running--;
 		t->done(t, code);
 	}
 }
@@ -199,26 +222,91 @@ static void run_uv(struct loop *loop)
 	(void)uv_run(&loop->uv, UV_RUN_NOWAIT); /* whether handles are left: known */
 }
 
+static void run_watches(struct loop *loop)
+{
+	struct loop_watch *w;
+
+	/* A watch that is started again meanwhile waits in the other list. */
+	while ((w = TAILQ_FIRST(&loop->due))) {
+		TAILQ_REMOVE(&loop->due, w, link);
+		TAILQ_INSERT_TAIL(&loop->watches, w, link);
+		w->due = false;
+		w->ready(w);
+	}
+}
+
 static void turn(struct loop *loop)
 {
 	loop->turn++;
 	run_transfers(loop);
+	run_watches(loop);
 	run_failed(loop);
 	run_uv(loop);
 	if (loop->after)
 		loop->after(loop->after_ctx);
 }
 
-/* The only call of the program that blocks; curl shortens the timeout to its own. */
+static unsigned fill_fds(struct loop *loop)
+{
+	const struct loop_watch *w;
+	unsigned count = 1;
+
+	if (loop->watch_count + 1 > loop->fds_room) {
+		loop->fds_room = 2 * (loop->watch_count + 1);
+		loop->fds = mh_realloc(loop->fds, loop->fds_room * sizeof *loop->fds);
+		loop->curl_fds = mh_realloc(loop->curl_fds,
+					    loop->fds_room * sizeof *loop->curl_fds);
+	}
+	loop->fds[0] = (struct pollfd){ .fd = uv_backend_fd(&loop->uv),
+					.events = POLLIN };
+	TAILQ_FOREACH(w, &loop->watches, link)
+	loop->fds[count++] = (struct pollfd){ .fd = w->fd, .events = w->events };
+	return count;
+}
+
+/* Curl has descriptors and timers of its own, and shortens the timeout to those. */
+static void wait_with_curl(struct loop *loop, unsigned count, int timeout)
+{
+	for (unsigned i = 0; i < count; i++)
+		loop->curl_fds[i] = (struct curl_waitfd){
+			.fd = loop->fds[i].fd,
+			.events = (short)((loop->fds[i].events & POLLIN ? CURL_WAIT_POLLIN
+									: 0) |
+					  (loop->fds[i].events & POLLOUT
+						   ? CURL_WAIT_POLLOUT
+						   : 0)),
+		};
+	must(curl_multi_poll(loop->multi, loop->curl_fds, count, timeout, NULL));
+	for (unsigned i = 0; i < count; i++)
+		loop->fds[i].revents = loop->curl_fds[i].revents;
+}
+
+static void note_events(struct loop *loop)
+{
+	struct loop_watch *w = TAILQ_FIRST(&loop->watches), *next;
+
+	loop->uv_ready = loop->fds[0].revents != 0;
+	for (size_t i = 1; w; i++, w = next) {
+		next = TAILQ_NEXT(w, link);
+		if (loop->fds[i].revents == 0)
+			continue;
+		TAILQ_REMOVE(&loop->watches, w, link);
+		TAILQ_INSERT_TAIL(&loop->due, w, link);
+		w->due = true;
+	}
+}
+
+/* The only place of the program that blocks. */
 static void wait_for_something(struct loop *loop)
 {
-	struct curl_waitfd uv_fd = {
-		.fd = uv_backend_fd(&loop->uv),
-		.events = CURL_WAIT_POLLIN,
-	};
+	unsigned count = fill_fds(loop);
+	int timeout = wait_ms(loop);
 
-	must(curl_multi_poll(loop->multi, &uv_fd, 1, wait_ms(loop), NULL));
-	loop->uv_ready = uv_fd.revents != 0;
+	if (loop->running > 0)
+		wait_with_curl(loop, count, timeout);
+	else if (poll(loop->fds, count, timeout) < 0)
+		return; /* a signal: uv's turn comes, as it has a descriptor for it */
+	note_events(loop);
 }
 
 void loop_run(struct loop *loop)
@@ -240,13 +328,16 @@ void loop_transfer_start(struct loop *loop, struct loop_transfer *t)
 		MH_BUG("CURLOPT_PRIVATE");
 	must(curl_multi_add_handle(loop->multi, t->easy));
 	loop->started = true;
-	t->running = true;
+	loop->running++;
+	t->running = t->known = true;
 }
 
 static void take_out(struct loop *loop, struct loop_transfer *t)
 {
+	if (t->known)
+		forget(loop, t);
 	if (t->running)
-		must(curl_multi_remove_handle(loop->multi, t->easy));
+		loop->running--;
 	if (t->failed_turn)
 		TAILQ_REMOVE(&loop->failed, t, failed);
 	t->running = false;
@@ -264,4 +355,25 @@ void loop_transfer_fail(struct loop *loop, struct loop_transfer *t, CURLcode cod
 void loop_transfer_stop(struct loop *loop, struct loop_transfer *t)
 {
 	take_out(loop, t);
+}
+
+void loop_watch_start(struct loop *loop, struct loop_watch *w)
+{
+	MH_ASSERT(!w->on);
+	TAILQ_INSERT_TAIL(&loop->watches, w, link);
+	w->on = true;
+	w->due = false;
+	loop->watch_count++;
+}
+
+void loop_watch_stop(struct loop *loop, struct loop_watch *w)
+{
+	if (!w->on)
+		return;
+	if (w->due)
+		TAILQ_REMOVE(&loop->due, w, link);
+	else
+		TAILQ_REMOVE(&loop->watches, w, link);
+	w->on = w->due = false;
+	loop->watch_count--;
 }

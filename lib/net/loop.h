@@ -1,5 +1,6 @@
 /*
- * The one loop: libcurl's multi interface is the only place that blocks, and
+ * The one loop: libcurl's multi interface (poll(2) while it has nothing to do) is the
+ * only place that blocks, and
  * libuv (timers, signals, local sockets) is nested in it by its backend
  * descriptor and timeout (design section 4).
  *
@@ -58,16 +59,34 @@ void loop_wake(struct loop *loop);
 struct loop_transfer {
 	CURL *easy;
 	void (*done)(struct loop_transfer *t, CURLcode code);
+	bool stays; /* it is a connection, and curl keeps it until loop_transfer_stop() */
 	/* The loop's own: */
 	TAILQ_ENTRY(loop_transfer) failed;
 	uint64_t failed_turn; /* 0: not failed */
 	CURLcode code;
-	bool running; /* known to curl */
+	bool running; /* done() is still to come from curl */
+	bool known; /* to curl */
 };
 void loop_transfer_start(struct loop *loop, struct loop_transfer *t);
 /* Takes it from curl, if it runs, and tells done() this code in the next turn. */
 void loop_transfer_fail(struct loop *loop, struct loop_transfer *t, CURLcode code);
 /* Takes it out; done() will not be called. */
 void loop_transfer_stop(struct loop *loop, struct loop_transfer *t);
+
+/*
+ * A descriptor that the loop waits for besides, for http_lane.c alone. ready() is called
+ * once a turn while one of the events is there; it may start and stop any watch.
+ */
+struct loop_watch {
+	int fd;
+	short events; /* POLLIN, perhaps POLLOUT too */
+	void (*ready)(struct loop_watch *w);
+	/* The loop's own: */
+	TAILQ_ENTRY(loop_watch) link;
+	bool on, due;
+};
+void loop_watch_start(struct loop *loop, struct loop_watch *w);
+/* One that is not watched is no matter. */
+void loop_watch_stop(struct loop *loop, struct loop_watch *w);
 
 #endif

@@ -19,6 +19,9 @@ struct http_server {
 	pthread_t thread;
 	char *requests[MAX_REQUESTS];
 	size_t count, connections;
+	pthread_mutex_t mutex; /* of ended */
+	pthread_cond_t changed;
+	size_t ended;
 	bool stopped;
 };
 
@@ -145,6 +148,10 @@ static void *run(void *ctx)
 		s->connections++;
 		serve(s, fd);
 		close(fd);
+		pthread_mutex_lock(&s->mutex);
+		s->ended++;
+		pthread_cond_signal(&s->changed);
+		pthread_mutex_unlock(&s->mutex);
 	}
 	return NULL;
 }
@@ -158,6 +165,8 @@ struct http_server *http_server_start(const struct http_reply *replies)
 	int ok;
 
 	s->replies = replies;
+	pthread_mutex_init(&s->mutex, NULL);
+	pthread_cond_init(&s->changed, NULL);
 	s->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	ok = s->listen_fd >= 0 && pipe(s->stop_fds) == 0 &&
 	     bind(s->listen_fd, (struct sockaddr *)&address, sizeof address) == 0 &&
@@ -195,6 +204,14 @@ size_t http_server_connections(const struct http_server *s)
 	return s->connections;
 }
 
+void http_server_await_end(struct http_server *s, size_t connections)
+{
+	pthread_mutex_lock(&s->mutex);
+	while (s->ended < connections)
+		pthread_cond_wait(&s->changed, &s->mutex);
+	pthread_mutex_unlock(&s->mutex);
+}
+
 const char *http_server_request(const struct http_server *s, size_t i)
 {
 	return i < s->count ? s->requests[i] : "";
@@ -208,5 +225,7 @@ void http_server_free(struct http_server *s)
 	close(s->listen_fd);
 	close(s->stop_fds[0]);
 	close(s->stop_fds[1]);
+	pthread_cond_destroy(&s->changed);
+	pthread_mutex_destroy(&s->mutex);
 	free(s);
 }

@@ -29,6 +29,8 @@ int http_server_port(const struct http_server *s);
 void http_server_stop(struct http_server *s);
 size_t http_server_requests(const struct http_server *s);
 size_t http_server_connections(const struct http_server *s);
+/* Until it has closed so many connections. */
+void http_server_await_end(struct http_server *s, size_t connections);
 /* The whole i-th request, its body included; "" when there was none. */
 const char *http_server_request(const struct http_server *s, size_t i);
 void http_server_free(struct http_server *s);
