@@ -9,6 +9,9 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
+#include <sys/prctl.h>
+
+#include "lib/base/err.h"
 
 #if defined(__x86_64__) && !defined(__ILP32__)
 #define FILTER_ARCH AUDIT_ARCH_X86_64
@@ -42,5 +45,16 @@
 #define IF_NOT_EQUAL(k) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (k), 1, 0)
 #define IF_FROM(k)      BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, (k), 0, 1)
 #define REFUSE(number)  ANSWER(SECCOMP_RET_ERRNO | (number))
+
+/* The calling thread is under the filter from now on, and what it starts. */
+static inline int bpf_enter(struct sock_filter *code, unsigned short len,
+			    struct mh_err *err)
+{
+	struct sock_fprog program = { .len = len, .filter = code };
+
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+		return mh_err_sys(err, "seccomp filter");
+	return 0;
+}
 
 #endif

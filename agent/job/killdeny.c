@@ -1,7 +1,6 @@
 #include "agent/job/killdeny.h"
 
 #include <errno.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include "agent/job/bpf.h"
@@ -22,14 +21,8 @@ int killdeny_filter(struct mh_err *err)
 		REFUSE(EPERM),
 		ANSWER(SECCOMP_RET_ALLOW),
 	};
-	struct sock_fprog program = {
-		.len = ARRAY_LEN(code),
-		.filter = code,
-	};
 
-	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
-		return mh_err_sys(err, "seccomp filter");
-	return 0;
+	return bpf_enter(code, ARRAY_LEN(code), err);
 }
 
 #else

@@ -4,7 +4,6 @@
 #include <net/if.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
@@ -49,14 +48,8 @@ int netdeny_filter(struct mh_err *err)
 		ANSWER(SECCOMP_RET_ALLOW),
 		REFUSE(EACCES),
 	};
-	struct sock_fprog program = {
-		.len = ARRAY_LEN(code),
-		.filter = code,
-	};
 
-	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
-		return mh_err_sys(err, "seccomp filter");
-	return 0;
+	return bpf_enter(code, ARRAY_LEN(code), err);
 }
 
 #else

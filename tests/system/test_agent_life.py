@@ -7,6 +7,7 @@ import sqlite3
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from mh import findings  # noqa: E402
 from mh.programs import AGENT, Place, Program, wait_for  # noqa: E402
 from mh.stub import ApiError, Stub  # noqa: E402
 from mh.tap import check, equal, run, skip, story  # noqa: E402
@@ -168,7 +169,7 @@ def an_idle_agent_ends_when_told_to():
 def after_its_uptime_an_agent_drains_and_ends():
     with Scene() as s:
         job = s.stub.job()
-        agent = s.start(s.gated(), "--max-uptime", "1s")
+        agent = s.start(s.gated(), "--max-uptime", f"{round(1000 * findings.SLOW)}ms")
         s.marks.wait()
         wait_for(lambda: "agent.max_uptime" in agent.text(), what="the end of its time")
         other = s.stub.job()

@@ -27,87 +27,75 @@ static void placeholders_of_a_key_are_filled_in(void **state)
 	}
 }
 
+/* argv under a deadline, with an end asked for by cancel_fd (-1: by nobody). */
+static int run(const char *const *argv, int cancel_fd, int64_t timeout_ms,
+	       struct buf *out, int *ret_code, struct mh_err *err)
+{
+	static const char *const envp[] = { "PATH=/usr/bin:/bin", NULL };
+
+	return spawn_run(&(struct spawn_request){ .argv = argv,
+						  .envp = envp,
+						  .stdin_fd = -1,
+						  .cancel_fd = cancel_fd,
+						  .stdout_fd = -1,
+						  .out = out,
+						  .timeout_ms = timeout_ms },
+			 ret_code, err);
+}
+
+static int run_shell(const char *script, int cancel_fd, int64_t timeout_ms,
+		     struct buf *out, int *ret_code, struct mh_err *err)
+{
+	const char *const argv[] = { "/bin/sh", "-c", script, NULL };
+
+	return run(argv, cancel_fd, timeout_ms, out, ret_code, err);
+}
+
 static void a_program_that_does_not_end_is_killed_with_its_children(void **state)
 {
-	const char *const argv[] = { "/bin/sh", "-c", "cat </dev/zero >/dev/null & wait",
-				     NULL };
-	const char *const envp[] = { "PATH=/usr/bin:/bin", NULL };
 	CLEAN(buf) struct buf out = BUF_INIT(64);
 	struct mh_err err = MH_ERR_INIT;
 	int code;
 
 	(void)state;
-	assert_fails(spawn_run(&(struct spawn_request){ .argv = argv,
-							.envp = envp,
-							.stdin_fd = -1,
-							.cancel_fd = -1,
-							.stdout_fd = -1,
-							.out = &out,
-							.timeout_ms = 50 },
-			       &code, &err),
-		     &err, MH_E_TIMEOUT);
+	assert_fails(
+		run_shell("cat </dev/zero >/dev/null & wait", -1, 50, &out, &code, &err),
+		&err, MH_E_TIMEOUT);
 }
 
 static void a_program_is_killed_when_its_caller_stops(void **state)
 {
-	const char *const argv[] = { "/bin/sh", "-c", "exec cat /dev/zero >/dev/null",
-				     NULL };
-	const char *const envp[] = { "PATH=/usr/bin:/bin", NULL };
 	struct mh_err err = MH_ERR_INIT;
 	CLEAN(fd) int cancel_fd = eventfd(1, EFD_CLOEXEC);
 	int code;
 
 	(void)state;
-	assert_fails(spawn_run(&(struct spawn_request){ .argv = argv,
-							.envp = envp,
-							.stdin_fd = -1,
-							.cancel_fd = cancel_fd,
-							.stdout_fd = -1,
-							.timeout_ms = 60000 },
+	assert_fails(run_shell("exec cat /dev/zero >/dev/null", cancel_fd, 60000, NULL,
 			       &code, &err),
 		     &err, MH_E_CANCELLED);
 }
 
 static void a_program_that_closed_its_output_is_killed_at_its_deadline(void **state)
 {
-	const char *const argv[] = { "/bin/sh", "-c",
-				     "exec cat /dev/zero >/dev/null 2>&1", NULL };
-	const char *const envp[] = { "PATH=/usr/bin:/bin", NULL };
 	CLEAN(buf) struct buf out = BUF_INIT(64);
 	struct mh_err err = MH_ERR_INIT;
 	int code;
 
 	(void)state;
-	assert_fails(spawn_run(&(struct spawn_request){ .argv = argv,
-							.envp = envp,
-							.stdin_fd = -1,
-							.cancel_fd = -1,
-							.stdout_fd = -1,
-							.out = &out,
-							.timeout_ms = 200 },
-			       &code, &err),
+	assert_fails(run_shell("exec cat /dev/zero >/dev/null 2>&1", -1, 200, &out, &code,
+			       &err),
 		     &err, MH_E_TIMEOUT);
 }
 
 static void too_much_output_is_thrown_away_not_kept_waiting(void **state)
 {
-	const char *const argv[] = { "/bin/sh", "-c",
-				     "head -c 1000000 /dev/zero | tr '\\0' x; exit 3",
-				     NULL };
-	const char *const envp[] = { "PATH=/usr/bin:/bin", NULL };
 	CLEAN(buf) struct buf out = BUF_INIT(100);
 	struct mh_err err = MH_ERR_INIT;
 	int code;
 
 	(void)state;
-	assert_ok(spawn_run(&(struct spawn_request){ .argv = argv,
-						     .envp = envp,
-						     .stdin_fd = -1,
-						     .cancel_fd = -1,
-						     .stdout_fd = -1,
-						     .out = &out,
-						     .timeout_ms = 20000 },
-			    &code, &err),
+	assert_ok(run_shell("head -c 1000000 /dev/zero | tr '\\0' x; exit 3", -1, 20000,
+			    &out, &code, &err),
 		  &err);
 	assert_int_equal(code, 3);
 	assert_int_equal(out.len, 100);
@@ -116,19 +104,11 @@ static void too_much_output_is_thrown_away_not_kept_waiting(void **state)
 static void a_missing_program_is_not_found(void **state)
 {
 	const char *const argv[] = { "/nonexistent/program", NULL };
-	const char *const envp[] = { NULL };
 	struct mh_err err = MH_ERR_INIT;
 	int code;
 
 	(void)state;
-	assert_fails(spawn_run(&(struct spawn_request){ .argv = argv,
-							.envp = envp,
-							.stdin_fd = -1,
-							.cancel_fd = -1,
-							.stdout_fd = -1,
-							.timeout_ms = 1000 },
-			       &code, &err),
-		     &err, MH_E_NOTFOUND);
+	assert_fails(run(argv, -1, 1000, NULL, &code, &err), &err, MH_E_NOTFOUND);
 }
 
 /* clang-format off */

@@ -46,15 +46,14 @@ def begin():
     for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"):
         os.environ[name] = ":".join(filter(None, (_first.get(name), f"exitcode={FINDING}:log_path={path}")))
     os.environ["LSAN_OPTIONS"] = f"suppressions={_SUPPRESSIONS}:print_suppressions=0"
-    os.environ["MH_REPORTS"] = _state["dir"]
 
 
 _first = {name: os.environ.get(name) for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS")}
 
 
 def wrap(argv):
-    """The command under MH_WRAP, for instance valgrind; %q{MH_REPORTS} is the directory there."""
-    return WRAP + list(argv)
+    """The command under MH_WRAP, for instance valgrind; {reports} there is the directory of reports."""
+    return [word.replace("{reports}", _state["dir"]) for word in WRAP] + list(argv)
 
 
 def look(name, text):
