@@ -25,8 +25,8 @@ struct builtin_job {
 	char *category,
 		*provider; /* "Source"/"CodeCommit", "Source"/"S3", "Deploy"/"S3" */
 	/* Resolved; owned. A git source: "CommitId" is there when the start names
-	 * the commit to take instead of the branch's head (a COMMIT_ID source revision).
-	 */
+	 * the commit to take instead of the branch's head (a COMMIT_ID source revision);
+	 * so does "S3ObjectVersionId" of an S3 source. */
 	struct json_object *config;
 	char *pipeline, *execution_id;
 	struct builtin_artifact *inputs;

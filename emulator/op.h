@@ -53,6 +53,8 @@ struct op_ctx {
 	const char *caller_arn; /* of the request's access key; "" for the engine's own
 				   calls */
 	bool wake_builtin; /* set: after the commit, built-in workers look for work */
+	bool sources_changed; /* set: after the commit, the watcher of sources looks which
+				 there are */
 	uint64_t new_work; /* op_work_bit()s: after the commit, whoever waits for jobs of
 			      these types looks */
 	bool changed; /* set: the state of an execution, stage or action changed; after

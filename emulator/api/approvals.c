@@ -1,41 +1,9 @@
 /* PutApprovalResult (semantics E16). */
 #include "emulator/api/ops.h"
+#include "emulator/api/view.h"
 #include "emulator/engine/engine.h"
 
 #include <string.h>
-
-static struct json_object *find_named(struct json_object *list, const char *name)
-{
-	size_t count = list ? json_object_array_length(list) : 0;
-
-	for (size_t i = 0; i < count; i++) {
-		struct json_object *item = json_object_array_get_idx(list, i);
-
-		if (strcmp(json_opt_str(item, "name", ""), name) == 0)
-			return item;
-	}
-	return NULL;
-}
-
-/* An execution of an older version may wait in a stage that is no longer declared: who
- * knows the token of such a request need not be in the newest declaration. */
-static int check_declared(const struct pipeline *p, const char *stage_name,
-			  const char *action_name, struct api_error *err)
-{
-	struct json_object *stage = find_named(json_opt_array(p->declaration, "stages"),
-					       stage_name);
-
-	if (!stage)
-		return api_fail(err, "StageNotFoundException",
-				"Pipeline '%s' does not have a stage with name '%s'",
-				p->name, stage_name);
-	if (!find_named(json_opt_array(stage, "actions"), action_name))
-		return api_fail(err, "ActionNotFoundException",
-				"Stage '%s' of pipeline '%s' does not have an action "
-				"with name '%s'",
-				stage_name, p->name, action_name);
-	return 0;
-}
 
 static bool is_for(const struct approval *request, const char *pipeline,
 		   const char *stage, const char *action)
@@ -78,6 +46,7 @@ static int find_request(struct op_ctx *ctx, struct json_object *in,
 	const char *stage = json_opt_str(in, "stageName", "");
 	const char *action = json_opt_str(in, "actionName", "");
 	CLEAN(approval) struct approval request = { 0 };
+	struct json_object *declared;
 	struct mh_err e = MH_ERR_INIT;
 	bool found;
 
@@ -85,7 +54,9 @@ static int find_request(struct op_ctx *ctx, struct json_object *in,
 			   &e) != 0)
 		return api_fail_internal(err, &e);
 	if (!found || !is_for(&request, p->name, stage, action))
-		return check_declared(p, stage, action, err) != 0
+		/* Who knows the token of a stage that is no longer declared may answer.
+		 */
+		return view_find_action(p, stage, action, &declared, err) != 0
 			       ? -1
 			       : fail_token(action, err);
 	if (!request.open)

@@ -20,6 +20,45 @@ int op_start_pipeline_execution(struct op_ctx *ctx, struct json_object *in,
 	return 0;
 }
 
+/* ---- PutActionRevision ---- */
+
+static int find_source(const struct pipeline *p, const char *stage, const char *action,
+		       struct json_object **ret, struct api_error *err)
+{
+	struct json_object *a = NULL;
+
+	if (view_find_action(p, stage, action, &a, err) != 0)
+		return -1;
+	if (strcmp(json_opt_str(json_opt_object(a, "actionTypeId"), "category", ""),
+		   "Source") != 0)
+		return api_fail(err, "ValidationException",
+				"Action '%s' is not a source action: revisions are put "
+				"for those alone",
+				action);
+	*ret = a;
+	return 0;
+}
+
+int op_put_action_revision(struct op_ctx *ctx, struct json_object *in,
+			   struct json_object *out, struct api_error *err)
+{
+	CLEAN(pipeline) struct pipeline p = { 0 };
+	struct json_object *revision = json_opt_object(in, "actionRevision");
+	struct json_object *action = NULL;
+	char id[STR_UUID_SIZE];
+	bool is_new;
+
+	if (pipeline_load(ctx, json_opt_str(in, "pipelineName", ""), 0, &p, err) != 0 ||
+	    find_source(&p, json_opt_str(in, "stageName", ""),
+			json_opt_str(in, "actionName", ""), &action, err) != 0 ||
+	    engine_put_revision(ctx, &p, action, json_opt_str(revision, "revisionId", ""),
+				id, &is_new, err) != 0)
+		return -1;
+	json_put_bool(out, "newRevision", is_new);
+	json_put_str(out, "pipelineExecutionId", id);
+	return 0;
+}
+
 /* ---- what both views of an execution show ---- */
 
 static struct json_object *trigger(const struct execution *e)

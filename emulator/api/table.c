@@ -30,7 +30,7 @@ const struct op op_table[] = {
 	{ "OverrideStageCondition", NULL },
 	{ "PollForJobs", op_poll_for_jobs },
 	{ "PollForThirdPartyJobs", op_poll_for_third_party_jobs },
-	{ "PutActionRevision", NULL },
+	{ "PutActionRevision", op_put_action_revision },
 	{ "PutApprovalResult", op_put_approval_result },
 	{ "PutJobFailureResult", op_put_job_failure_result },
 	{ "PutJobSuccessResult", op_put_job_success_result },

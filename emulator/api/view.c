@@ -3,8 +3,10 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "emulator/api/page.h"
+#include "emulator/engine/pipelines.h"
 #include "emulator/store/approvals.h"
 
 int view_find_execution(struct op_ctx *ctx, const char *pipeline, const char *id,
@@ -19,6 +21,39 @@ int view_find_execution(struct op_ctx *ctx, const char *pipeline, const char *id
 		return api_fail(err, "PipelineExecutionNotFoundException",
 				"Pipeline '%s' does not have an execution with ID '%s'",
 				pipeline, id);
+	return 0;
+}
+
+static struct json_object *find_named(struct json_object *list, const char *name)
+{
+	size_t count = list ? json_object_array_length(list) : 0;
+
+	for (size_t i = 0; i < count; i++) {
+		struct json_object *item = json_object_array_get_idx(list, i);
+
+		if (strcmp(json_opt_str(item, "name", ""), name) == 0)
+			return item;
+	}
+	return NULL;
+}
+
+int view_find_action(const struct pipeline *p, const char *stage, const char *action,
+		     struct json_object **ret, struct api_error *err)
+{
+	struct json_object *s = find_named(json_opt_array(p->declaration, "stages"),
+					   stage);
+	struct json_object *a = find_named(json_opt_array(s, "actions"), action);
+
+	if (!s)
+		return api_fail(err, "StageNotFoundException",
+				"Pipeline '%s' does not have a stage with name '%s'",
+				p->name, stage);
+	if (!a)
+		return api_fail(err, "ActionNotFoundException",
+				"Stage '%s' of pipeline '%s' does not have an action "
+				"with name '%s'",
+				stage, p->name, action);
+	*ret = a;
 	return 0;
 }
 

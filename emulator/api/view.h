@@ -13,6 +13,11 @@
 /* PipelineExecutionNotFoundException, also when the id is another pipeline's. */
 int view_find_execution(struct op_ctx *ctx, const char *pipeline, const char *id,
 			struct execution *ret, struct api_error *err) MH_MUST_CHECK;
+struct pipeline;
+/* A declared action, borrowed. An execution of an older version may be in a stage that is
+ * no longer declared. StageNotFoundException, ActionNotFoundException. */
+int view_find_action(const struct pipeline *p, const char *stage, const char *action,
+		     struct json_object **ret, struct api_error *err) MH_MUST_CHECK;
 /* Paging by seq, newest first: the seq to go on before, 0 on the first page. */
 int view_page_open(struct op_ctx *ctx, const char *what, struct json_object *in,
 		   int64_t *ret_before, struct api_error *err) MH_MUST_CHECK;

@@ -23,19 +23,21 @@ int source_s3(struct task *t)
 {
 	struct s3_object object;
 	struct mh_err err = MH_ERR_INIT;
-	const char *bucket, *key;
+	const char *bucket, *key, *version;
 	CLEAN(fd) int fd = -1;
 	int rc;
 
 	if (task_config(t, "S3Bucket", &bucket) != 0 ||
 	    task_config(t, "S3ObjectKey", &key) != 0)
 		return -1;
-	if (s3_open(t->s3, bucket, key, &object, &fd, &err) != 0) {
+	version = json_opt_str(t->job->config, "S3ObjectVersionId", NULL);
+	if (s3_open_version(t->s3, bucket, key, version, &object, &fd, &err) != 0) {
 		if (err.cls == MH_E_NOTFOUND)
 			return task_fail(
 				t, FAIL_REVISION,
-				"The source object s3://%s/%s was not found: %s.", bucket,
-				key, err.text);
+				"The source object s3://%s/%s%s%s was not found: %s.",
+				bucket, key, version ? ", version " : "",
+				version ? version : "", err.text);
 		return task_fail(t, FAIL_SYSTEM, "s3://%s/%s could not be read: %s.",
 				 bucket, key, err.text);
 	}

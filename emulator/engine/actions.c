@@ -1,5 +1,6 @@
 /* An action from its start to its end. */
 #include "emulator/engine/internal.h"
+#include "emulator/engine/sources.h"
 #include "emulator/offer.h"
 
 #include <string.h>
@@ -340,6 +341,7 @@ static int publish(struct op_ctx *ctx, const struct action_execution *a,
 int action_succeed(struct op_ctx *ctx, struct work *w, struct mh_err *err)
 {
 	if (publish(ctx, &w->action, err) != 0 ||
+	    source_taken(ctx, &w->action, err) != 0 ||
 	    timers_delete_of(ctx->store, w->action.seq, err) != 0 ||
 	    change_action(ctx, &w->run, &w->action, ACTION_SUCCEEDED, err) != 0)
 		return -1;

@@ -26,6 +26,13 @@ int engine_start(struct op_ctx *ctx, const struct pipeline *p,
 		 struct json_object *variables, struct json_object *revisions,
 		 const char *token, char ret_id[STR_UUID_SIZE],
 		 struct api_error *err) MH_MUST_CHECK;
+/* Tells of a new revision for a source action (semantics E15): one that no execution has
+ * taken yet starts one; else *ret_id is of the one that did. action is declared by p.
+ * ConcurrentPipelineExecutionsLimitExceededException. */
+int engine_put_revision(struct op_ctx *ctx, const struct pipeline *p,
+			struct json_object *action, const char *revision,
+			char ret_id[STR_UUID_SIZE], bool *ret_new,
+			struct api_error *err) MH_MUST_CHECK;
 /* Enables (reason NULL) or disables the transition into or out of a stage (semantics E4,
  * G13); who waits for it goes on. StageNotFoundException. */
 int engine_set_transition(struct op_ctx *ctx, const struct pipeline *p, const char *stage,

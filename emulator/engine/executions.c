@@ -1,6 +1,7 @@
 /* Starts of executions. */
 #include "emulator/engine/engine.h"
 #include "emulator/engine/internal.h"
+#include "emulator/engine/sources.h"
 
 #include <string.h>
 
@@ -182,6 +183,7 @@ static struct run new_run(struct op_ctx *ctx, const struct pipeline *p,
 			.trigger_detail = mh_strdup(how->trigger_detail),
 			.variables = json_object_new_object(),
 			.overrides = json_object_get(how->revisions),
+			.origin = json_object_get(how->origin),
 			.started_ms = ctx->now_ms,
 			.updated_ms = ctx->now_ms,
 		},
@@ -233,7 +235,7 @@ int execution_start(struct op_ctx *ctx, const struct pipeline *p,
 
 	take_defaults(declared, r.exec.variables);
 	if (take_given(p, declared, how->variables, r.exec.variables, err) != 0 ||
-	    check_overrides(&r, how->revisions, err) != 0)
+	    (!how->automatic && check_overrides(&r, how->revisions, err) != 0))
 		return -1;
 	missing = missing_variable(declared, r.exec.variables);
 	if (missing && !how->automatic)
@@ -299,7 +301,10 @@ int engine_pipeline_created(struct op_ctx *ctx, const struct pipeline *p,
 		.trigger_detail = ctx->caller_arn,
 		.automatic = true,
 	};
+	struct mh_err e = MH_ERR_INIT;
 	char id[STR_UUID_SIZE];
 
+	if (sources_watch(ctx, p, &e) != 0)
+		return api_fail_internal(err, &e);
 	return execution_start(ctx, p, &how, id, err);
 }

@@ -90,9 +90,10 @@ struct execution_start {
 	const char *trigger_type, *trigger_detail;
 	struct json_object *variables; /* [{"name","value"}], or NULL */
 	struct json_object *revisions; /* sourceRevisions, or NULL */
+	struct json_object *origin; /* as in struct execution; borrowed, may be NULL */
 	const char *token; /* clientRequestToken, or NULL */
-	bool automatic; /* nobody waits for the answer: what is wrong fails the execution
-			 */
+	bool automatic; /* nobody waits for the answer: what is wrong fails the execution,
+			   and revisions are the engine's own pins */
 };
 /* ValidationException, ConcurrentPipelineExecutionsLimitExceededException. */
 int execution_start(struct op_ctx *ctx, const struct pipeline *p,

@@ -1,6 +1,7 @@
 /* What updating and deleting a pipeline does to its executions (semantics E5, G18). */
 #include "emulator/engine/engine.h"
 #include "emulator/engine/internal.h"
+#include "emulator/engine/sources.h"
 
 #include <string.h>
 
@@ -99,7 +100,8 @@ int engine_pipeline_updated(struct op_ctx *ctx, const struct pipeline *old,
 
 	(void)old; /* an execution knows its own mode; PARALLEL ones go on (semantics E5)
 		    */
-	if (cancel_all(ctx, p->name, &e) != 0 || drop_transitions(ctx, p, &e) != 0)
+	if (cancel_all(ctx, p->name, &e) != 0 || drop_transitions(ctx, p, &e) != 0 ||
+	    sources_watch(ctx, p, &e) != 0)
 		return api_fail_internal(err, &e);
 	return 0;
 }
@@ -111,7 +113,8 @@ int engine_pipeline_deleted(struct op_ctx *ctx, const struct pipeline *p,
 
 	/* Their stages, actions, jobs, approvals and timers go with the executions. */
 	if (executions_delete_pipeline(ctx->store, p->name, &e) != 0 ||
-	    transitions_delete_pipeline(ctx->store, p->name, &e) != 0)
+	    transitions_delete_pipeline(ctx->store, p->name, &e) != 0 ||
+	    sources_forget(ctx, p->name, &e) != 0)
 		return api_fail_internal(err, &e);
 	return 0;
 }

@@ -13,6 +13,7 @@ static const struct source_override {
 	{ "CodeCommit", "COMMIT_ID", "CommitId" },
 	{ "CodeStarSourceConnection", "COMMIT_ID", "CommitId" },
 	{ "S3", "S3_OBJECT_KEY", "S3ObjectKey" },
+	{ "S3", "S3_OBJECT_VERSION_ID", "S3ObjectVersionId" },
 };
 
 static const struct source_override *find_override(struct json_object *type,

@@ -25,7 +25,8 @@ const char *const executions_schema =
 	" started_ms INTEGER NOT NULL,"
 	" updated_ms INTEGER NOT NULL,"
 	" token TEXT,"
-	" arguments TEXT);"
+	" arguments TEXT,"
+	" origin TEXT);"
 	"CREATE INDEX executions_by_pipeline ON executions (pipeline, seq);"
 	"CREATE INDEX executions_by_token ON executions (pipeline, token)"
 	" WHERE token IS NOT NULL;"
@@ -35,7 +36,7 @@ const char *const executions_schema =
 #define COLUMNS                                                                          \
 	"seq, id, pipeline, version, mode, status, cancelling, status_summary,"          \
 	" trigger_type, trigger_detail, variables, overrides, first_action,"             \
-	" started_ms, updated_ms, stop_abandons, stop_reason"
+	" started_ms, updated_ms, stop_abandons, stop_reason, origin"
 
 void execution_done(struct execution *e)
 {
@@ -46,6 +47,7 @@ void execution_done(struct execution *e)
 	free(e->trigger_detail);
 	json_object_put(e->variables);
 	json_object_put(e->overrides);
+	json_object_put(e->origin);
 	*e = (struct execution){ 0 };
 }
 
@@ -77,7 +79,8 @@ static int read_row(struct stmt *q, struct execution *e, struct mh_err *err)
 	};
 	row_uuid(q, 1, e->id);
 	if (row_json(q, 10, &e->variables, err) != 0 ||
-	    row_json(q, 11, &e->overrides, err) != 0) {
+	    row_json(q, 11, &e->overrides, err) != 0 ||
+	    row_json(q, 17, &e->origin, err) != 0) {
 		execution_done(e);
 		return -1;
 	}
@@ -121,14 +124,15 @@ int executions_insert(struct store *s, struct execution *e, const char *token,
 		    s, NULL, err,
 		    "INSERT INTO executions (id, pipeline, version, mode, status,"
 		    " status_summary, trigger_type, trigger_detail, variables, overrides,"
-		    " started_ms, updated_ms, token, arguments)"
-		    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		    "ssisssssssiiss", e->id, e->pipeline, e->version,
+		    " started_ms, updated_ms, token, arguments, origin)"
+		    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		    "ssisssssssiisss", e->id, e->pipeline, e->version,
 		    execution_mode_name(e->mode), execution_status_name(e->status),
 		    e->status_summary, e->trigger_type, e->trigger_detail,
 		    json_text(e->variables),
 		    e->overrides ? json_text(e->overrides) : NULL, e->started_ms,
-		    e->updated_ms, token, arguments) != 0)
+		    e->updated_ms, token, arguments,
+		    e->origin ? json_text(e->origin) : NULL) != 0)
 		return -1;
 	e->seq = store_last_rowid(s);
 	return 0;

@@ -26,7 +26,10 @@ struct execution {
 	char *status_summary; /* may be NULL */
 	char *trigger_type, *trigger_detail;
 	struct json_object *variables; /* resolved pipeline variables, name to value */
-	struct json_object *overrides; /* sourceRevisions of its start, or NULL */
+	struct json_object *overrides; /* sourceRevisions of its start, or NULL; also
+					  what the event that started it pinned */
+	struct json_object *origin; /* of a start by git: the members that events tell
+				       of it (semantics E20), or NULL */
 	int64_t first_action; /* seq of action executions before it are of earlier
 				 attempts */
 	int64_t started_ms, updated_ms;

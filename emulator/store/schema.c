@@ -10,10 +10,12 @@
 #include "emulator/store/multipart.h"
 #include "emulator/store/objects.h"
 #include "emulator/store/pipelines.h"
+#include "emulator/store/sources.h"
 #include "emulator/store/stage_executions.h"
 #include "emulator/store/store.h"
 #include "emulator/store/timers.h"
 #include "emulator/store/transitions.h"
+#include "emulator/store/webhooks.h"
 #include "emulator/store/versions.h"
 
 /* clang-format off */
@@ -34,6 +36,8 @@ const char *const *const store_schemas[] = {
 	&timers_schema,
 	&transitions_schema,
 	&transitions_outbound_schema,
+	&sources_schema,
+	&webhooks_schema,
 	NULL,
 };
 
@@ -66,11 +70,49 @@ static const char *const to_4 =
 static const char *const to_5 =
 	"CREATE TABLE marks (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;";
 
+/* What executions took from their sources, and what pipelines watch, is in their rows
+ * already. */
+static const char *const to_6 =
+	"ALTER TABLE executions ADD COLUMN origin TEXT;"
+	"CREATE TABLE source_revisions (pipeline TEXT NOT NULL, action TEXT NOT NULL,"
+	" revision TEXT NOT NULL,"
+	" execution INTEGER NOT NULL REFERENCES executions (seq) ON DELETE CASCADE,"
+	" PRIMARY KEY (pipeline, action, revision)) WITHOUT ROWID;"
+	"CREATE INDEX source_revisions_by_execution ON source_revisions (execution);"
+	"INSERT OR REPLACE INTO source_revisions SELECT pipeline, action, revision_id,"
+	" execution FROM action_executions WHERE revision_id IS NOT NULL"
+	" AND json_extract(type, '$.category') = 'Source' ORDER BY seq;"
+	"CREATE TABLE source_watches (source TEXT NOT NULL, pipeline TEXT NOT NULL,"
+	" PRIMARY KEY (source, pipeline)) WITHOUT ROWID;"
+	"CREATE INDEX source_watches_by_pipeline ON source_watches (pipeline);"
+	"INSERT OR IGNORE INTO source_watches"
+	" SELECT CASE json_extract(a.value, '$.actionTypeId.provider')"
+	" WHEN 'CodeCommit' THEN 'git:'"
+	" || json_extract(a.value, '$.configuration.RepositoryName')"
+	" WHEN 'CodeStarSourceConnection' THEN 'git:'"
+	" || json_extract(a.value, '$.configuration.FullRepositoryId')"
+	" ELSE 's3:' || json_extract(a.value, '$.configuration.S3Bucket') || '/'"
+	" || json_extract(a.value, '$.configuration.S3ObjectKey') END, p.name"
+	" FROM pipelines p JOIN pipeline_versions v ON v.pipeline = p.id"
+	" AND v.version = p.version, json_each(v.declaration, '$.stages[0].actions') a"
+	" WHERE json_extract(a.value, '$.actionTypeId.owner') = 'AWS'"
+	" AND json_extract(a.value, '$.actionTypeId.provider') IN"
+	" ('CodeCommit', 'CodeStarSourceConnection', 'S3');"
+	"CREATE TABLE source_refs (repository TEXT PRIMARY KEY, refs TEXT NOT NULL)"
+	" WITHOUT ROWID;"
+	"CREATE TABLE schedules (name TEXT PRIMARY KEY, due_ms INTEGER NOT NULL)"
+	" WITHOUT ROWID;"
+	"CREATE INDEX schedules_by_due ON schedules (due_ms, name);"
+	"CREATE TABLE webhooks (name TEXT PRIMARY KEY, token TEXT NOT NULL UNIQUE,"
+	" definition TEXT NOT NULL, secret TEXT, tags TEXT, error_code TEXT,"
+	" error_message TEXT, triggered_ms INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;";
+
 const char *const *const store_migrations[] = {
 	&to_2,
 	&to_3,
 	&to_4,
 	&to_5,
+	&to_6,
 	NULL,
 };
 /* clang-format on */

@@ -81,6 +81,12 @@ static void store_reopens_what_it_made(void **state)
 /* Takes away what the migrations bring: format 1. */
 static void make_first_format(struct store *s)
 {
+	run(s, "DROP TABLE webhooks");
+	run(s, "DROP TABLE schedules");
+	run(s, "DROP TABLE source_refs");
+	run(s, "DROP TABLE source_watches");
+	run(s, "DROP TABLE source_revisions");
+	run(s, "ALTER TABLE executions DROP COLUMN origin");
 	run(s, "DROP TABLE s3_version");
 	run(s, "ALTER TABLE s3_part DROP COLUMN checksum");
 	run(s, "ALTER TABLE s3_multipart DROP COLUMN tags");
@@ -107,6 +113,14 @@ static void store_of_an_older_format_is_brought_up_to_date(void **state)
 	assert_ok(store_open(f->path, &s, &err), &err);
 	run(s, "CREATE TABLE kept (x)");
 	run(s, "INSERT INTO kept VALUES (7)");
+	run(s, "INSERT INTO pipelines VALUES (1, 'P', 2, 'V1', 'QUEUED', NULL, 0, 0)");
+	run(s, "INSERT INTO pipeline_versions VALUES (1, 2, '{\"stages\":[{\"actions\":["
+	       "{\"actionTypeId\":{\"owner\":\"AWS\",\"provider\":\"CodeCommit\"},"
+	       "\"configuration\":{\"RepositoryName\":\"my-app\"}},"
+	       "{\"actionTypeId\":{\"owner\":\"Custom\",\"provider\":\"S3\"}},"
+	       "{\"actionTypeId\":{\"owner\":\"AWS\",\"provider\":\"S3\"},"
+	       "\"configuration\":{\"S3Bucket\":\"b\",\"S3ObjectKey\":\"k\"}}]}]}',"
+	       " 0)");
 	make_first_format(s);
 	store_close(s);
 	for (int i = 0; i < 2; i++) { /* the second time there is nothing to do */
@@ -117,6 +131,12 @@ static void store_of_an_older_format_is_brought_up_to_date(void **state)
 		assert_int_equal(number(s, "SELECT count(stop_reason) FROM executions"),
 				 0);
 		assert_int_equal(number(s, "SELECT count(*) FROM s3_version"), 0);
+		assert_int_equal(number(s, "SELECT count(*) FROM webhooks"), 0);
+		assert_int_equal(
+			number(s, "SELECT count(*) FROM source_watches"
+				  " WHERE source = 'git:my-app' AND pipeline = 'P'"),
+			1);
+		assert_int_equal(number(s, "SELECT count(*) FROM source_watches"), 2);
 		assert_int_equal(number(s, "SELECT count(version_id) FROM s3_object"), 0);
 		store_close(s);
 	}

@@ -1,0 +1,134 @@
+/* Starts that come from sources: revisions that are put, pushes, objects, schedules
+ * (semantics E12, E13, E15). */
+#include "tests/unit/engine_world.h"
+
+static int setup(void **state)
+{
+	struct world *w = world_new(15);
+
+	create_types(w);
+	*state = w;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	world_free(*state);
+	return 0;
+}
+
+/* ---- PutActionRevision ---- */
+
+#define PUT                                                                              \
+	"{'pipelineName':'p','stageName':'%s','actionName':'%s','actionRevision':"       \
+	"{'revisionId':'%s','revisionChangeId':'1','created':1700000000}}"
+
+/* The answer: "new <id>" or "old <id>". */
+static char *put(struct world *w, const char *stage, const char *action,
+		 const char *revision)
+{
+	struct json_object *out = call(w, "PutActionRevision", PUT, stage, action,
+				       revision);
+
+	return mh_format("%s %s",
+			 json_opt_bool(out, "newRevision", false) ? "new" : "old",
+			 text_at(out, "pipelineExecutionId"));
+}
+
+static int64_t executions(struct world *w)
+{
+	return count_rows(w, "SELECT count(*) FROM executions");
+}
+
+static void a_new_revision_starts_an_execution_and_a_known_one_does_not(void **state)
+{
+	struct world *w = *state;
+	CLEAN(free) char *first = NULL, *again = NULL, *other = NULL, *taken = NULL;
+	const char *id = create_pipeline(w, "p", "QUEUED");
+	struct handed job = take(w, "Src");
+	struct json_object *e;
+
+	call(w, "PutJobSuccessResult",
+	     "{'jobId':'%s','currentRevision':{'revision':'r0','changeIdentifier':'c'}}",
+	     job.id);
+	/* what an execution took already */
+	taken = put(w, "Source", "S", "r0");
+	assert_string_equal(taken + 4, id);
+	assert_int_equal(strncmp(taken, "old", 3), 0);
+	assert_int_equal(executions(w), 1);
+
+	first = put(w, "Source", "S", "r1");
+	assert_int_equal(strncmp(first, "new", 3), 0);
+	assert_int_equal(executions(w), 2);
+	e = call(w, "GetPipelineExecution",
+		 "{'pipelineName':'p','pipelineExecutionId':'%s'}", first + 4);
+	assert_string_equal(text_at(e, "pipelineExecution.trigger.triggerType"),
+			    "PutActionRevision");
+	assert_string_equal(text_at(e, "pipelineExecution.trigger.triggerDetail"),
+			    "arn:aws:iam::000000000000:user/tester");
+	again = put(w, "Source", "S", "r1");
+	assert_int_equal(strncmp(again, "old", 3), 0);
+	assert_string_equal(again + 4, first + 4);
+	other = put(w, "Source", "S", "r2");
+	assert_int_equal(strncmp(other, "new", 3), 0);
+	assert_int_equal(executions(w), 3);
+}
+
+static void revisions_are_put_for_source_actions_that_are_there(void **state)
+{
+	struct world *w = *state;
+
+	assert_string_equal(fails(w, "PutActionRevision", PUT, "Source", "S", "r"),
+			    "PipelineNotFoundException");
+	create_pipeline(w, "p", "SUPERSEDED");
+	assert_string_equal(fails(w, "PutActionRevision", PUT, "None", "S", "r"),
+			    "StageNotFoundException");
+	assert_string_equal(fails(w, "PutActionRevision", PUT, "Source", "None", "r"),
+			    "ActionNotFoundException");
+	assert_string_equal(fails(w, "PutActionRevision", PUT, "Build", "B", "r"),
+			    "ValidationException");
+	assert_int_equal(executions(w), 1);
+}
+
+static void too_many_executions_refuse_a_revision(void **state)
+{
+	struct world *w = *state;
+
+	create_pipeline(w, "p", "QUEUED");
+	for (int i = 1; i < 50; i++)
+		start(w, "p");
+	assert_string_equal(fails(w, "PutActionRevision", PUT, "Source", "S", "r"),
+			    "ConcurrentPipelineExecutionsLimitExceededException");
+}
+
+static void a_deleted_pipelines_revisions_are_forgotten(void **state)
+{
+	struct world *w = *state;
+	CLEAN(free) char *before = NULL, *after = NULL;
+
+	create_pipeline(w, "p", "SUPERSEDED");
+	before = put(w, "Source", "S", "r1");
+	call(w, "DeletePipeline", "{'name':'p'}");
+	create_pipeline(w, "p", "SUPERSEDED");
+	after = put(w, "Source", "S", "r1");
+	assert_int_equal(strncmp(after, "new", 3), 0);
+	assert_string_not_equal(before, after);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+			a_new_revision_starts_an_execution_and_a_known_one_does_not,
+			setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			revisions_are_put_for_source_actions_that_are_there, setup,
+			teardown),
+		cmocka_unit_test_setup_teardown(too_many_executions_refuse_a_revision,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_deleted_pipelines_revisions_are_forgotten, setup, teardown),
+	};
+
+	return cmocka_run_group_tests_name("engine_sources", tests, NULL, NULL);
+}
