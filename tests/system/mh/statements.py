@@ -16,7 +16,7 @@ import itertools
 import os
 import sys
 
-from mh import tap
+from mh import js, tap
 from mh.cli import Cli
 from mh.programs import Place, conf_value, wait_for
 from mh.tap import check, equal, raises
@@ -62,6 +62,8 @@ class Server:
         os.makedirs(self.place.path("git"))
         self.emulator = self.place.emulator("--config", self.place.path("emulator.conf"))
         self.cp, self.s3 = self.emulator.client("codepipeline"), self.emulator.client("s3")
+        if os.environ.get("MH_CLIENT") == "js":
+            self.cp = js.Client(self.place, self.emulator.endpoint)
         self.s3.create_bucket(Bucket=STORE["location"])
         counts = {"minimumCount": 0, "maximumCount": 5}
         for category in CATEGORIES:
@@ -75,6 +77,9 @@ class Server:
     def stop(self, *failure):
         place, self.place = self.place, None
         if place:
+            if isinstance(self.cp, js.Client):
+                self.cp.close()
+                print(f"# answered: {' '.join(sorted(self.cp.answered))}", flush=True)
             code = self.emulator.stop()
             place.__exit__(*(failure or (None, None, None)))
             equal(code, 0, "exit code of the emulator")
