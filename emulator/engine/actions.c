@@ -121,6 +121,24 @@ static int describe(struct op_ctx *ctx, struct start *st, const struct stage_exe
 	return 0;
 }
 
+/* For one of AWS's own types: what to write to have it done (offer.h). */
+static int fail_not_offered(const struct action_execution *a, const char *type,
+			    struct mh_err *err)
+{
+	const char *category = json_opt_str(a->type, "category", "");
+	const char *provider = json_opt_str(a->type, "provider", "");
+	const char *version = json_opt_str(a->type, "version", "");
+	/* The category that custom types have for it. */
+	const char *as = strcmp(category, "Compute") == 0 ? "Build" : category;
+
+	return mh_err_set(
+		err, MH_E_REFUSED,
+		"no worker serves the action type %s here: offer it to your "
+		"workers in the configuration of millhand-emulator, offer = ( { "
+		"aws = \"%s/%s/%s\"; as = \"%s/Custom/%s/%s\"; } );",
+		type, category, provider, version, as, provider, version);
+}
+
 /* Whether anybody can do this work: REFUSED when not. */
 static int check_served(struct op_ctx *ctx, struct start *st, struct mh_err *err)
 {
@@ -130,14 +148,14 @@ static int check_served(struct op_ctx *ctx, struct start *st, struct mh_err *err
 		return mh_err_set(err, MH_E_REFUSED, "the action type %s %s", type,
 				  st->type_found ? "was deleted" : "does not exist");
 	st->by = who_serves(ctx, st->action.type, &st->type, &st->limit_ms);
-	if (st->by == BY_NOBODY)
-		return mh_err_set(
-			err, MH_E_REFUSED,
-			"no worker serves the action type %s here: use a custom action "
-			"type and a worker that polls for it, or offer it to workers "
-			"(setting `offer`)",
-			type);
-	return 0;
+	if (st->by != BY_NOBODY)
+		return 0;
+	if (strcmp(json_opt_str(st->action.type, "owner", ""), "AWS") == 0)
+		return fail_not_offered(&st->action, type, err);
+	return mh_err_set(err, MH_E_REFUSED,
+			  "no worker polls for the action type %s: its executor is none "
+			  "that does (JobWorker)",
+			  type);
 }
 
 static int prepare(struct op_ctx *ctx, struct start *st, struct mh_err *err)
