@@ -4,12 +4,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include <sodium.h>
-
 #include "lib/base/sha256.h"
 #include "lib/base/str.h"
 
-#define TAR_BLOCK 512
+#define TAR_BLOCK  512
+#define READ_BLOCK (64 * 1024)
 
 int source_open(struct source *s, int fd, struct mh_err *err)
 {
@@ -26,13 +25,12 @@ int source_open(struct source *s, int fd, struct mh_err *err)
 	return 0;
 }
 
-int source_read_at(const struct source *s, uint64_t offset, void *data, size_t len,
+/* From the file. */
+static int read_at(const struct source *s, uint64_t offset, void *data, size_t len,
 		   struct mh_err *err)
 {
 	char *p = data;
 
-	if (offset > s->size || len > s->size - offset)
-		return mh_err_set(err, MH_E_PROTO, "the archive ends too early");
 	while (len) {
 		ssize_t n = pread(s->fd, p, len, (off_t)offset);
 
@@ -49,21 +47,70 @@ int source_read_at(const struct source *s, uint64_t offset, void *data, size_t l
 	return 0;
 }
 
+int source_load(struct source *s, struct mh_err *err)
+{
+	CLEAN(free) unsigned char *whole = NULL;
+
+	if (s->whole || s->size > SOURCE_WHOLE_MAX)
+		return 0;
+	whole = mh_alloc((size_t)s->size + 1);
+	if (read_at(s, 0, whole, (size_t)s->size, err) != 0)
+		return -1;
+	s->whole = STEAL_PTR(whole);
+	return 0;
+}
+
+void source_close(struct source *s)
+{
+	free(STEAL_PTR(s->whole));
+}
+
+static int check_range(const struct source *s, uint64_t offset, size_t len,
+		       struct mh_err *err)
+{
+	if (offset > s->size || len > s->size - offset)
+		return mh_err_set(err, MH_E_PROTO, "the archive ends too early");
+	return 0;
+}
+
+int source_read_at(const struct source *s, uint64_t offset, void *data, size_t len,
+		   struct mh_err *err)
+{
+	if (check_range(s, offset, len, err) != 0)
+		return -1;
+	if (!s->whole)
+		return read_at(s, offset, data, len, err);
+	memcpy(data, s->whole + offset, len);
+	return 0;
+}
+
+int source_view_at(const struct source *s, uint64_t offset, void *scratch, size_t len,
+		   const unsigned char **ret, struct mh_err *err)
+{
+	if (check_range(s, offset, len, err) != 0)
+		return -1;
+	if (!s->whole && read_at(s, offset, scratch, len, err) != 0)
+		return -1;
+	*ret = s->whole ? s->whole + offset : scratch;
+	return 0;
+}
+
 int source_sha256(const struct source *s, char ret_hex[SOURCE_SHA256_SIZE],
 		  struct mh_err *err)
 {
-	CLEAN(free) unsigned char *block = mh_alloc(STREAM_BLOCK);
+	CLEAN(free) unsigned char *block = mh_alloc(READ_BLOCK);
 	unsigned char digest[SHA256_SIZE];
 	struct sha256 state;
 
 	sha256_init(&state);
 	for (uint64_t at = 0; at < s->size;) {
 		uint64_t left = s->size - at;
-		size_t n = left < STREAM_BLOCK ? (size_t)left : STREAM_BLOCK;
+		size_t n = left < READ_BLOCK ? (size_t)left : READ_BLOCK;
+		const unsigned char *bytes = NULL;
 
-		if (source_read_at(s, at, block, n, err) != 0)
+		if (source_view_at(s, at, block, n, &bytes, err) != 0)
 			return -1;
-		sha256_update(&state, block, n);
+		sha256_update(&state, bytes, n);
 		at += n;
 	}
 	sha256_final(&state, digest);
@@ -86,6 +133,23 @@ static bool is_tar_header(const unsigned char block[TAR_BLOCK])
 	return sum == want;
 }
 
+static bool is_zero(const unsigned char *p, size_t len)
+{
+	while (len && p[len - 1] == 0)
+		len--;
+	return len == 0;
+}
+
+bool source_is_zip(const struct source *s)
+{
+	const unsigned char *p = NULL;
+	struct mh_err ignored; /* shorter than that is no zip either */
+	unsigned char room[4];
+
+	return source_view_at(s, 0, room, sizeof room, &p, &ignored) == 0 &&
+	       (memcmp(p, "PK\3\4", 4) == 0 || memcmp(p, "PK\5\6", 4) == 0);
+}
+
 int source_detect(const struct source *s, enum source_format *ret, struct mh_err *err)
 {
 	unsigned char block[TAR_BLOCK] = { 0 };
@@ -95,151 +159,16 @@ int source_detect(const struct source *s, enum source_format *ret, struct mh_err
 		return mh_err_set(err, MH_E_PROTO, "the archive is empty (0 bytes)");
 	if (source_read_at(s, 0, block, n, err) != 0)
 		return -1;
-	if (n >= 4 &&
-	    (memcmp(block, "PK\3\4", 4) == 0 || memcmp(block, "PK\5\6", 4) == 0))
+	if (source_is_zip(s))
 		*ret = SOURCE_ZIP;
 	else if (n >= 3 && memcmp(block, "\x1f\x8b\x08", 3) == 0)
 		*ret = SOURCE_TAR_GZ;
 	else if (n == sizeof block &&
-		 (is_tar_header(block) || sodium_is_zero(block, sizeof block)))
+		 (is_tar_header(block) || is_zero(block, sizeof block)))
 		*ret = SOURCE_TAR; /* all zeros: a tar without members */
 	else
 		return mh_err_set(err, MH_E_PROTO,
 				  "this is no zip, tar or tar.gz archive (%llu bytes)",
 				  (unsigned long long)s->size);
-	return 0;
-}
-
-int stream_new(const struct source *source, bool gzip,
-	       const struct archive_limits *limits, struct stream **ret,
-	       struct mh_err *err)
-{
-	struct stream *st = mh_alloc(sizeof *st);
-
-	st->source = source;
-	st->limits = limits;
-	st->gzip = gzip;
-	if (gzip && inflateInit2(&st->z, 15 + 16) != Z_OK) { /* + 16: gzip alone */
-		free(st);
-		return mh_err_set(err, MH_E_SYS, "zlib cannot start");
-	}
-	*ret = st;
-	return 0;
-}
-
-void stream_free(struct stream *st)
-{
-	if (st && st->gzip)
-		(void)inflateEnd(&st->z); /* only frees */
-	free(st);
-}
-
-static int refill(struct stream *st, void *data, size_t *ret_len, struct mh_err *err)
-{
-	uint64_t left = st->source->size - st->at;
-	size_t n = left < STREAM_BLOCK ? (size_t)left : STREAM_BLOCK;
-
-	if (source_read_at(st->source, st->at, data, n, err) != 0)
-		return -1;
-	st->at += n;
-	*ret_len = n;
-	return 0;
-}
-
-/* After a member: zeros may pad the file, another member may follow. */
-static int skip_padding(struct stream *st, struct mh_err *err)
-{
-	while (st->z.avail_in && *st->z.next_in == 0) {
-		st->z.next_in++;
-		st->z.avail_in--;
-	}
-	if (st->z.avail_in && *st->z.next_in != 0x1f)
-		return mh_err_set(err, MH_E_PROTO,
-				  "there is garbage after the gzip data");
-	return 0;
-}
-
-static int inflate_some(struct stream *st, size_t *ret_len, struct mh_err *err)
-{
-	int rc;
-
-	st->z.next_out = st->out;
-	st->z.avail_out = sizeof st->out;
-	rc = inflate(&st->z, Z_NO_FLUSH);
-	if (rc == Z_MEM_ERROR)
-		return mh_err_set(err, MH_E_SYS, "zlib has no memory");
-	if (rc != Z_OK && rc != Z_STREAM_END && rc != Z_BUF_ERROR)
-		return mh_err_set(err, MH_E_PROTO, "the gzip data is damaged (%s)",
-				  st->z.msg ? st->z.msg : "it asks for a dictionary");
-	st->in_member = rc != Z_STREAM_END;
-	if (rc == Z_STREAM_END) {
-		st->members++;
-		(void)inflateReset(&st->z); /* fails only for a stream that is none */
-	}
-	*ret_len = sizeof st->out - st->z.avail_out;
-	return 0;
-}
-
-/* Input for inflate; *ret_more is false at the proper end of the file. */
-static int gzip_input(struct stream *st, bool *ret_more, struct mh_err *err)
-{
-	while (st->z.avail_in == 0) {
-		size_t got;
-
-		if (refill(st, st->in, &got, err) != 0)
-			return -1;
-		if (got == 0 && st->in_member)
-			return mh_err_set(err, MH_E_PROTO,
-					  "the gzip data ends too early");
-		if (got == 0) {
-			*ret_more = false;
-			return 0;
-		}
-		st->z.next_in = st->in;
-		st->z.avail_in = (uInt)got;
-		if (!st->in_member && st->members && skip_padding(st, err) != 0)
-			return -1;
-	}
-	*ret_more = true;
-	return 0;
-}
-
-static int gunzip(struct stream *st, size_t *ret_len, struct mh_err *err)
-{
-	bool more = true;
-	size_t n = 0;
-
-	while (n == 0) {
-		if (!st->in_member && st->members && skip_padding(st, err) != 0)
-			return -1;
-		if (gzip_input(st, &more, err) != 0)
-			return -1;
-		if (!more)
-			break;
-		st->in_member = true;
-		if (inflate_some(st, &n, err) != 0)
-			return -1;
-	}
-	*ret_len = n;
-	return 0;
-}
-
-int stream_next(struct stream *st, const void **ret_data, size_t *ret_len,
-		struct mh_err *err)
-{
-	size_t len = 0, end;
-
-	if ((st->gzip ? gunzip(st, &len, err) : refill(st, st->out, &len, err)) != 0)
-		return -1;
-	for (end = len; end && st->out[end - 1] == 0;)
-		end--;
-	if (end)
-		st->data_end = st->total + end;
-	st->total += len;
-	if (st->gzip &&
-	    archive_limits_ratio(st->limits, st->total, st->source->size, err) != 0)
-		return -1;
-	*ret_data = st->out;
-	*ret_len = len;
 	return 0;
 }

@@ -2,17 +2,13 @@
 
 #include <inttypes.h>
 #include <string.h>
-
-#include <sodium.h>
+#include <sys/random.h>
 
 #include "agent/archive/names.h"
 
 #define HOPS_MAX         40 /* MAXSYMLINKS of the kernel */
 #define STEPS_MAX        (20 * 1000 * 1000) /* about a second */
 #define BUCKETS_AT_START 256
-
-_Static_assert(crypto_shorthash_KEYBYTES == sizeof((struct tree *)0)->key,
-	       "the tree's key is a SipHash key");
 
 /* A path being followed that is longer than the kernel would take. */
 #define REST_MAX (2 * NAME_PATH_MAX)
@@ -34,7 +30,8 @@ void tree_init(struct tree *t, const struct archive_limits *limits)
 	*t = (struct tree){ .limits = limits,
 			    .bucket_count = BUCKETS_AT_START,
 			    .steps_left = STEPS_MAX };
-	randombytes_buf(t->key, sizeof t->key);
+	/* fails only where the kernel has no such call, and then there is no secret */
+	MH_ASSERT(getentropy(t->key, sizeof t->key) == 0);
 	t->buckets = mh_alloc(t->bucket_count * sizeof *t->buckets);
 	if (limits->strict_case)
 		t->folded = mh_alloc(t->bucket_count * sizeof *t->folded);
@@ -59,8 +56,6 @@ static uint32_t hash_of(const struct tree *t, uint32_t parent, const char *name,
 			size_t len, bool fold)
 {
 	unsigned char text[sizeof parent + NAME_PART_MAX];
-	unsigned char out[crypto_shorthash_BYTES];
-	uint32_t hash;
 
 	memcpy(text, &parent, sizeof parent);
 	for (size_t i = 0; i < len; i++) {
@@ -68,9 +63,8 @@ static uint32_t hash_of(const struct tree *t, uint32_t parent, const char *name,
 
 		text[sizeof parent + i] = fold && c >= 'A' && c <= 'Z' ? c | 0x20 : c;
 	}
-	crypto_shorthash(out, text, sizeof parent + len, t->key);
-	memcpy(&hash, out, sizeof hash);
-	return hash & (t->bucket_count - 1);
+	return (uint32_t)siphash(text, sizeof parent + len, t->key) &
+	       (t->bucket_count - 1);
 }
 
 static uint32_t find_child(const struct tree *t, uint32_t parent, const char *name,

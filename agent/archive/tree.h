@@ -23,6 +23,7 @@
 #include <sys/types.h>
 
 #include "agent/archive/limits.h"
+#include "agent/archive/siphash.h"
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
 
@@ -50,7 +51,8 @@ struct tree {
 	uint32_t *buckets; /* index of the first node; 0 is none */
 	uint32_t *folded; /* the same by lower-cased names; NULL unless strict_case */
 	uint32_t bucket_count;
-	unsigned char key[16]; /* random, so that no archive can aim at one bucket */
+	unsigned char key[SIPHASH_KEY_SIZE]; /* random, so that no archive can aim at one
+						bucket */
 	uint64_t steps_left; /* tree_check_links: work it may still do */
 };
 

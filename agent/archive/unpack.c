@@ -115,14 +115,14 @@ int unpack_file_begin(struct unpack *u, const struct unpack_entry *e,
 
 	if (judge(u, e, &path, err) != 0 || plant(u, path, e, NODE_FILE, err) != 0)
 		return -1;
-	fd = beneath_open(&u->dir, path, O_RDWR | O_CREAT | O_EXCL, 0600);
+	/* nobody else can come here before the directories above get their own modes */
+	fd = beneath_open(&u->dir, path, O_WRONLY | O_CREAT | O_EXCL,
+			  e->mode & PERMISSIONS);
 	if (fd < 0)
 		return failed(path, err);
-	*ret = (struct unpack_file){ .unpack = u,
-				     .fd = fd,
-				     .mode = e->mode & PERMISSIONS,
-				     .mtime_s = e->mtime_s,
-				     .path = STEAL_PTR(path) };
+	*ret = (struct unpack_file){
+		.unpack = u, .fd = fd, .mtime_s = e->mtime_s, .path = STEAL_PTR(path)
+	};
 	return 0;
 }
 
@@ -176,7 +176,7 @@ int unpack_file_end(struct unpack_file *f, uint64_t size, struct mh_err *err)
 			return failed(f->path, err);
 	}
 	times_of(f->mtime_s, times);
-	if (fchmod(f->fd, f->mode) != 0 || futimens(f->fd, times) != 0)
+	if (futimens(f->fd, times) != 0)
 		return failed(f->path, err);
 	/* network file systems tell of a full disk here */
 	if (close(STEAL_FD(f->fd)) != 0)
@@ -313,29 +313,20 @@ static void empty_again(int dir_fd, struct mh_err *err)
 		clean_fd(&fd);
 }
 
-static int unpack_by_format(struct unpack *u, struct mh_err *err)
-{
-	enum source_format format;
-
-	if (source_detect(u->source, &format, err) != 0)
-		return -1;
-	if (format == SOURCE_ZIP)
-		return unpack_zip(u, err);
-	return unpack_tar(u, format == SOURCE_TAR_GZ, err);
-}
-
-int unpack_archive(const struct source *source, int dir_fd,
+int unpack_archive(const struct source *source,
+		   int (*reader)(struct unpack *u, struct mh_err *err), int dir_fd,
 		   const struct archive_limits *limits, struct unpack_result *ret,
 		   struct mh_err *err)
 {
 	CLEAN(free) struct unpack *u = mh_alloc(sizeof *u);
+	mode_t mask = umask(0); /* files are made with the modes that they shall have */
 	int rc;
 
 	u->limits = limits;
 	u->source = source;
 	beneath_init(&u->dir, dir_fd);
 	tree_init(&u->tree, limits);
-	rc = unpack_by_format(u, err);
+	rc = reader(u, err);
 	if (rc == 0)
 		rc = finish(u, err);
 	if (rc == 0)
@@ -343,6 +334,7 @@ int unpack_archive(const struct source *source, int dir_fd,
 					       .entries = u->tree.count - 1 };
 	beneath_done(&u->dir);
 	tree_done(&u->tree);
+	(void)umask(mask); /* answers the other one */
 	if (rc != 0)
 		empty_again(dir_fd, err);
 	return rc;

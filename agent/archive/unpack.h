@@ -2,7 +2,7 @@
  * From an archive into an empty directory.
  *
  *	struct unpack_result result;
- *	if (unpack_archive(&source, dir_fd, &limits, &result, err) != 0)
+ *	if (unpack_archive(&source, unpack_zip, dir_fd, &limits, &result, err) != 0)
  *		... the directory is empty again; archive_error_kind(err) says why
  *
  * What it makes: regular files, directories, and symbolic links that lead
@@ -32,10 +32,16 @@ struct unpack_result {
 	uint64_t entries; /* files, links and directories made */
 };
 
-/* dir_fd is an empty directory, and stays the caller's. */
-int unpack_archive(const struct source *source, int dir_fd,
+struct unpack;
+/* reader: one of those below. dir_fd is an empty directory, and stays the caller's.
+ * The process's umask is 0 meanwhile. */
+int unpack_archive(const struct source *source,
+		   int (*reader)(struct unpack *u, struct mh_err *err), int dir_fd,
 		   const struct archive_limits *limits, struct unpack_result *ret,
 		   struct mh_err *err) MH_MUST_CHECK;
+/* CONFIG when the archive is of another format than theirs. */
+int unpack_zip(struct unpack *u, struct mh_err *err) MH_MUST_CHECK;
+int unpack_tar(struct unpack *u, struct mh_err *err) MH_MUST_CHECK;
 
 /* One run; for the readers. */
 struct unpack {
@@ -45,9 +51,6 @@ struct unpack {
 	struct tree tree;
 	uint64_t bytes;
 };
-
-int unpack_zip(struct unpack *u, struct mh_err *err) MH_MUST_CHECK;
-int unpack_tar(struct unpack *u, bool gzip, struct mh_err *err) MH_MUST_CHECK;
 
 /* A name as the archive has it, with what else it says of the entry. */
 struct unpack_entry {
@@ -73,7 +76,6 @@ int unpack_add_copy(struct unpack *u, const struct unpack_entry *e, const char *
 struct unpack_file {
 	struct unpack *unpack;
 	int fd; /* -1: none */
-	mode_t mode;
 	int64_t mtime_s;
 	uint64_t size;
 	char *path; /* owned */

@@ -17,6 +17,7 @@
 #include <archive_entry.h>
 
 #include "agent/archive/names.h"
+#include "agent/archive/stream.h"
 
 #define TAR_BLOCK 512
 
@@ -181,13 +182,18 @@ static int read_all(struct tar *t, struct mh_err *err)
 	}
 }
 
-int unpack_tar(struct unpack *u, bool gzip, struct mh_err *err)
+int unpack_tar(struct unpack *u, struct mh_err *err)
 {
 	CLEAN(stream) struct stream *stream = NULL;
 	struct tar t = { .unpack = u, .err = MH_ERR_INIT };
+	enum source_format format;
 	int rc;
 
-	if (stream_new(u->source, gzip, u->limits, &stream, err) != 0)
+	if (source_detect(u->source, &format, err) != 0)
+		return -1;
+	if (format == SOURCE_ZIP)
+		return mh_err_set(err, MH_E_CONFIG, "this is a zip archive, not a tar");
+	if (stream_new(u->source, format == SOURCE_TAR_GZ, u->limits, &stream, err) != 0)
 		return -1;
 	t.stream = stream;
 	rc = tar_open(&t, err);

@@ -5,46 +5,17 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include <libdeflate.h>
+
 #include "agent/archive/names.h"
+#include "agent/archive/zipfmt.h"
 #include "lib/base/macros.h"
 #include "lib/base/str.h"
 
-/* Record sizes and signatures: APPNOTE 4.3.7, 4.3.9, 4.3.12, 4.3.14 to 4.3.16. */
-#define LOCAL_SIZE      30
-#define ENTRY_SIZE      46
-#define END_SIZE        22
-#define END64_SIZE      56
-#define LOCATOR64_SIZE  20
-#define LOCAL_SIG       0x04034b50u
-#define ENTRY_SIG       0x02014b50u
-#define END_SIG         0x06054b50u
-#define END64_SIG       0x06064b50u
-#define LOCATOR64_SIG   0x07064b50u
-#define DESCRIPTOR_SIG  0x08074b50u
-#define COMMENT_MAX     65535
-#define FLAG_ENCRYPTED  0x0001
-#define FLAG_DESCRIPTOR 0x0008
-#define FLAGS_REFUSED   (0x0001 | 0x0020 | 0x0040 | 0x2000) /* encryption, patches */
-#define EXTRA_ZIP64     0x0001
-#define EXTRA_TIMES     0x5455 /* Info-ZIP's extended timestamp */
-#define EXTRA_NAME      0x7075 /* Info-ZIP's Unicode path */
-#define FULL32          0xffffffffu
-#define FULL16          0xffffu
-
-static uint16_t get16(const unsigned char *p)
-{
-	return (uint16_t)(p[0] | p[1] << 8);
-}
-
-static uint32_t get32(const unsigned char *p)
-{
-	return get16(p) | (uint32_t)get16(p + 2) << 16;
-}
-
-static uint64_t get64(const unsigned char *p)
-{
-	return get32(p) | (uint64_t)get32(p + 4) << 32;
-}
+/* A window on the directory; no entry is longer (46 bytes and three fields of 65535). */
+#define WINDOW_SIZE (256 * 1024)
+/* Read with a local header at once: more than most names and extra fields need. */
+#define LOCAL_GUESS (LOCAL_SIZE + 226)
 
 /* The end record and what it says. */
 struct end {
@@ -236,7 +207,8 @@ static int read_name(struct zip_member *m, const unsigned char *name, size_t nam
 
 	if (find_extra(extra, extra_len, EXTRA_NAME, &p, &len, err) != 0)
 		return -1;
-	if (p && len > 5 && p[0] == 1 && get32(p + 1) == crc32(0, name, (uInt)name_len)) {
+	if (p && len > 5 && p[0] == 1 &&
+	    get32(p + 1) == libdeflate_crc32(0, name, name_len)) {
 		name = p + 5;
 		name_len = len - 5;
 	}
@@ -303,32 +275,56 @@ static bool size_agrees(uint64_t local, uint64_t real, bool deferred)
 	return local == real || (deferred && (local == 0 || local == FULL32));
 }
 
+/* The local header with its name and extra field into room, or where it lies in memory.
+ */
+static int read_local(const struct zip_member *m, const struct source *s, size_t name_len,
+		      unsigned char **room, const unsigned char **ret, size_t *ret_extra,
+		      struct mh_err *err)
+{
+	uint64_t left = m->header_at < s->size ? s->size - m->header_at : 0;
+	size_t len = left < LOCAL_GUESS ? (size_t)left : LOCAL_GUESS, need;
+	const unsigned char *h = NULL;
+
+	if (len < LOCAL_SIZE)
+		len = LOCAL_SIZE; /* says that the archive ends */
+	*room = mh_realloc(*room, LOCAL_GUESS);
+	if (source_view_at(s, m->header_at, *room, len, &h, err) != 0)
+		return -1;
+	if (get32(h) != LOCAL_SIG || get16(h + 26) != name_len)
+		return mh_err_set(err, MH_E_PROTO, "its local header is not there");
+	*ret_extra = get16(h + 28);
+	need = LOCAL_SIZE + name_len + *ret_extra;
+	if (need > len) {
+		*room = mh_realloc(*room, need);
+		if (source_view_at(s, m->header_at, *room, need, &h, err) != 0)
+			return -1;
+	}
+	*ret = h;
+	return 0;
+}
+
 /* The local header against the directory entry, whose bytes from the name on are in
  * entry_name. Fills m->data_at. */
 static int check_local(struct zip_member *m, const struct source *s,
-		       const char *entry_name, size_t name_len, struct mh_err *err)
+		       const unsigned char *entry_name, size_t name_len,
+		       struct mh_err *err)
 {
-	unsigned char h[LOCAL_SIZE];
-	CLEAN(free) unsigned char *rest = NULL;
+	CLEAN(free) unsigned char *room = NULL;
 	bool deferred = m->flags & FLAG_DESCRIPTOR;
+	const unsigned char *h = NULL, *name;
 	uint64_t packed, size;
-	size_t extra_len;
+	size_t extra_len = 0;
 
-	if (source_read_at(s, m->header_at, h, sizeof h, err) != 0)
+	if (read_local(m, s, name_len, &room, &h, &extra_len, err) != 0)
 		return -1;
-	extra_len = get16(h + 28);
-	if (get32(h) != LOCAL_SIG || get16(h + 26) != name_len)
-		return mh_err_set(err, MH_E_PROTO, "its local header is not there");
-	rest = mh_alloc(name_len + extra_len);
-	if (source_read_at(s, m->header_at + LOCAL_SIZE, rest, name_len + extra_len, err))
-		return -1;
+	name = h + LOCAL_SIZE;
 	packed = get32(h + 18);
 	size = get32(h + 22);
-	if (apply_zip64(rest + name_len, extra_len, &size, &packed, NULL, err) != 0)
+	if (apply_zip64(name + name_len, extra_len, &size, &packed, NULL, err) != 0)
 		return -1;
-	if (memcmp(rest, entry_name, name_len) != 0)
+	if (memcmp(name, entry_name, name_len) != 0)
 		return mh_err_set(err, MH_E_PROTO, "its local header says %s",
-				  NAME_SHOWN((const char *)rest, name_len));
+				  NAME_SHOWN((const char *)name, name_len));
 	if (get16(h + 8) != m->method ||
 	    ((get16(h + 6) ^ m->flags) & (FLAG_ENCRYPTED | FLAG_DESCRIPTOR)) ||
 	    !size_agrees(packed, m->packed, deferred) ||
@@ -340,31 +336,62 @@ static int check_local(struct zip_member *m, const struct source *s,
 	return 0;
 }
 
-/* Reads entry number `index` at *at, which moves behind it. */
-static int next_member(struct zip_dir *dir, const struct source *s, const struct end *end,
+/* What is being read of the directory. */
+struct window {
+	const struct source *source;
+	unsigned char *room; /* owned; WINDOW_SIZE bytes */
+	const unsigned char *bytes; /* of the file from `at` on, `len` of them */
+	uint64_t at;
+	size_t len;
+};
+
+static void clean_window(struct window *w)
+{
+	free(w->room);
+}
+
+/* len (at most WINDOW_SIZE) bytes of the directory from `at` on, which do not reach over
+ * its end. *ret is borrowed until the next call. */
+static int window_look(struct window *w, const struct end *end, uint64_t at, size_t len,
+		       const unsigned char **ret, struct mh_err *err)
+{
+	if (at < w->at || at - w->at > w->len || len > w->len - (size_t)(at - w->at)) {
+		uint64_t left = end->dir_end - at;
+
+		w->at = at;
+		w->len = left < WINDOW_SIZE ? (size_t)left : WINDOW_SIZE;
+		if (source_view_at(w->source, at, w->room, w->len, &w->bytes, err) != 0)
+			return -1;
+	}
+	*ret = w->bytes + (at - w->at);
+	return 0;
+}
+
+/* Reads the next entry, at *at, which moves behind it. */
+static int next_member(struct zip_dir *dir, struct window *w, const struct end *end,
 		       uint64_t *at, struct mh_err *err)
 {
 	struct zip_member *m = &dir->members[dir->count];
-	CLEAN(free) unsigned char *name = NULL;
-	unsigned char entry[ENTRY_SIZE];
+	const unsigned char *entry = NULL, *name;
 	size_t len;
 
 	if (end->dir_end - *at < ENTRY_SIZE)
 		return broken(err, "the directory holds fewer members than it says");
-	if (source_read_at(s, *at, entry, sizeof entry, err) != 0)
+	if (window_look(w, end, *at, ENTRY_SIZE, &entry, err) != 0)
 		return -1;
 	if (get32(entry) != ENTRY_SIG)
 		return broken(err, "the directory holds fewer members than it says");
-	len = (size_t)get16(entry + 28) + get16(entry + 30) + get16(entry + 32);
-	if (end->dir_end - *at - ENTRY_SIZE < len)
+	len = ENTRY_SIZE + (size_t)get16(entry + 28) + get16(entry + 30) +
+	      get16(entry + 32);
+	if (end->dir_end - *at < len)
 		return broken(err, "a directory entry is cut off");
-	name = mh_alloc(len + 1);
-	if (source_read_at(s, *at + ENTRY_SIZE, name, len, err) != 0)
+	if (window_look(w, end, *at, len, &entry, err) != 0)
 		return -1;
-	*at += ENTRY_SIZE + len;
+	name = entry + ENTRY_SIZE;
+	*at += len;
 	dir->count++; /* from here on zip_dir_done() sees the member */
 	if (read_entry(m, entry, name, err) == 0 &&
-	    check_local(m, s, (const char *)name, get16(entry + 28), err) == 0)
+	    check_local(m, w->source, name, get16(entry + 28), err) == 0)
 		return 0;
 	return mh_err_wrap(err, "%s",
 			   NAME_SHOWN(m->name ? m->name : (const char *)name,
@@ -450,10 +477,12 @@ static int read_members(struct zip_dir *dir, const struct source *s,
 			const struct end *end, const struct archive_limits *limits,
 			struct mh_err *err)
 {
+	CLEAN(window) struct window w = { .source = s };
 	uint64_t at = end->dir_at;
 
+	w.room = s->whole ? NULL : mh_alloc(WINDOW_SIZE);
 	while (dir->count < end->count) {
-		if (next_member(dir, s, end, &at, err) != 0)
+		if (next_member(dir, &w, end, &at, err) != 0)
 			return -1;
 		if (archive_limits_bytes(limits, dir->total,
 					 dir->members[dir->count - 1].size, err) != 0)

@@ -15,8 +15,6 @@
  *    method, flags, sizes, checksum (also in the data descriptor where there is one);
  *  - members do not overlap each other or the directory, and no member hides in
  *    front of, between or behind the listed ones.
- *
- * Numbers: "APPNOTE" is PKWARE's .ZIP File Format Specification 6.3.
  */
 #ifndef MH_ARCHIVE_ZIPDIR_H
 #define MH_ARCHIVE_ZIPDIR_H
@@ -28,8 +26,6 @@
 #include "agent/archive/source.h"
 #include "lib/base/err.h"
 
-enum zip_method { ZIP_STORED = 0, ZIP_DEFLATED = 8 };
-
 struct zip_member {
 	char *name; /* as stored, not judged; may hold NUL bytes */
 	size_t name_len;
@@ -37,7 +33,7 @@ struct zip_member {
 	bool ends_in_slash;
 	mode_t mode; /* with its S_IFMT bits when made on Unix, else 0 */
 	int64_t mtime_s; /* -1: none */
-	uint16_t method; /* enum zip_method */
+	uint16_t method; /* enum zip_method (zipfmt.h), or one that is refused */
 	uint16_t flags;
 	uint32_t crc;
 	uint64_t packed; /* bytes in the archive */

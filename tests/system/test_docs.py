@@ -8,7 +8,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from mh.pages import Page  # noqa: E402
-from mh.programs import AGENT, ARCHIVE, BUILD, EMULATOR, JOB, MILLHAND, PLUGIN_COMMAND, SHARED, SRC, Place  # noqa: E402
+from mh.programs import AGENT, ARCHIVE, ARCHIVE_TAR, BUILD, EMULATOR, JOB, MILLHAND, PLUGIN_COMMAND, SHARED, SRC, Place  # noqa: E402
 from mh.tap import check, equal, run, skip, story  # noqa: E402
 
 PAGES = os.path.join(SRC, "docs", "man")
@@ -359,7 +359,7 @@ def the_emulators_tables_are_the_codes():
 def the_programs_link_what_the_table_says():
     lean = {"c", "m", "dl", "pthread", "gcc_s", "asan", "ubsan"}
     for name, *_, links in rows("## Programs"):
-        program = {"millhand-agent": AGENT, "millhand-job, the shim": JOB, "millhand-archive": ARCHIVE,
+        program = {"millhand-agent": AGENT, "millhand-job, the shim": JOB, "millhand-archive": ARCHIVE, "millhand-archive-tar": ARCHIVE_TAR,
                    "millhand": MILLHAND, "millhand-emulator": EMULATOR}.get(name)
         if not program or not os.path.exists(program):
             continue

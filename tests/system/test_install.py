@@ -91,7 +91,7 @@ def everything_is_installed_and_everything_is_removed():
         tree = Installed(place)
         wanted = ["bin/millhand-agent", "bin/millhand", "man1/millhand.1", "completions/millhand",
                   "include/millhand/plugin.h", "plugins/command.so", "millhand/millhand-job",
-                  "millhand/millhand-archive", "man8/millhand-agent.8", "man8/millhand-job.8", "man8/millhand-archive.8",
+                  "millhand/millhand-archive", "millhand/millhand-archive-tar", "man8/millhand-agent.8", "man8/millhand-job.8", "man8/millhand-archive.8",
                   "man5/millhand-agent.conf.5", "man3/millhand-plugin.3", "examples/agent.conf",
                   "examples/plugin/hello.c", "examples/plugin/Makefile", "docs/architecture.md", "docs/run-an-agent.md"]
         if HAS_EMULATOR:
@@ -117,7 +117,7 @@ def everything_is_installed_and_everything_is_removed():
 def the_installed_programs_run():
     with Place() as place:
         tree = Installed(place)
-        for end in ("bin/millhand-agent", "millhand/millhand-job", "millhand/millhand-archive") + \
+        for end in ("bin/millhand-agent", "millhand/millhand-job", "millhand/millhand-archive", "millhand/millhand-archive-tar") + \
                 (("bin/millhand-emulator",) if HAS_EMULATOR else ()):
             done = place.run([tree.find(end), "--version"])
             check(done.stdout.startswith(os.path.basename(end) + " "), done.stdout)

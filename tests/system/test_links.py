@@ -6,14 +6,15 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from mh.programs import AGENT, ARCHIVE, EMULATOR, JOB, MILLHAND, PLUGIN_COMMAND  # noqa: E402
+from mh.programs import AGENT, ARCHIVE, ARCHIVE_TAR, EMULATOR, JOB, MILLHAND, PLUGIN_COMMAND  # noqa: E402
 from mh.tap import check, equal, run, skip, story  # noqa: E402
 
 LIBC = {"libc", "ld-linux-x86-64", "ld-linux-aarch64", "libpthread", "libdl", "libm", "libasan", "libubsan", "libgcc_s"}
 ALLOWED = {
     AGENT: {"libuv", "libcurl", "libjson-c", "libconfig", "libsodium", "libsqlite3", "libexpat", "libmicrohttpd"},
     JOB: {"libjson-c"},
-    ARCHIVE: {"libarchive", "libz", "libsodium", "libjson-c"},
+    ARCHIVE: {"libdeflate", "libz"},
+    ARCHIVE_TAR: {"libarchive", "libz"},
     EMULATOR: {"libmicrohttpd", "libsqlite3", "libjson-c", "libconfig", "libsodium", "libcrypto", "libexpat", "libcurl"},
     MILLHAND: {"libconfig", "libjson-c"},
     PLUGIN_COMMAND: set(),

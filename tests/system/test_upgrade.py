@@ -6,7 +6,7 @@ import signal
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from mh.programs import AGENT, ARCHIVE, JOB, MILLHAND, PLUGIN_COMMAND, Place, Program, lock_holder, wait_for  # noqa: E402
+from mh.programs import AGENT, ARCHIVE, ARCHIVE_TAR, JOB, MILLHAND, PLUGIN_COMMAND, Place, Program, lock_holder, wait_for  # noqa: E402
 from mh.stub import Stub  # noqa: E402
 from mh.tap import check, equal, run, skip, story  # noqa: E402
 from mh.worker import FAST, Marks, action, failed_as, finished, kill_shims, names_in, zip_of  # noqa: E402
@@ -68,6 +68,7 @@ class Build:
         own = version_of(self.place)
         for source, to in ((AGENT, self.agent), (JOB, os.path.join(self.libexec, "millhand-job")),
                            (ARCHIVE, os.path.join(self.libexec, "millhand-archive")),
+                           (ARCHIVE_TAR, os.path.join(self.libexec, "millhand-archive-tar")),
                            (PLUGIN_COMMAND, os.path.join(self.plugins, "command.so"))):
             os.makedirs(os.path.dirname(to), exist_ok=True)
             shutil.copy(source, to + ".new")

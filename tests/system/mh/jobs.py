@@ -17,7 +17,7 @@ import time
 import zipfile
 
 from mh import findings
-from mh.programs import ARCHIVE, BUILD, JOB, PLUGIN_COMMAND, SRC, lock_holder, wait_for
+from mh.programs import ARCHIVE, ARCHIVE_TAR, BUILD, JOB, PLUGIN_COMMAND, SRC, lock_holder, wait_for
 
 FIXTURES = os.path.join(BUILD, "tests", "fixtures", "plugins", ".libs")
 FAKE_ARCHIVE = os.path.join(SRC, "tests", "fixtures", "fake-archive")
@@ -170,6 +170,8 @@ class Jobs:
         self.add_plugin(PLUGIN_COMMAND)
         self.program = self._copy(JOB, "millhand-job")
         self.archive = self._copy(archive_program(), "millhand-archive")
+        if os.path.exists(ARCHIVE_TAR):
+            self._copy(ARCHIVE_TAR, "millhand-archive-tar")
 
     def _copy(self, path, name):
         target = os.path.join(self.archives, name)

@@ -32,6 +32,7 @@ EMULATOR = os.path.join(BUILD, "emulator", "millhand-emulator")
 AGENT = os.path.join(BUILD, "agent", "millhand-agent")
 JOB = os.path.join(BUILD, "agent", "job", "millhand-job")
 ARCHIVE = os.path.join(BUILD, "agent", "archive", "millhand-archive")
+ARCHIVE_TAR = ARCHIVE + "-tar"
 MILLHAND = os.path.join(BUILD, "cli", "millhand")
 PLUGIN_COMMAND = os.path.join(BUILD, "plugins", "command", ".libs", "command.so")
 
@@ -284,7 +285,7 @@ class Place:
         path = self.path("libexec")
         if not os.path.isdir(path):
             os.makedirs(path)
-            for program in (JOB, ARCHIVE):
+            for program in (JOB, ARCHIVE, ARCHIVE_TAR):
                 os.symlink(program, os.path.join(path, os.path.basename(program)))
         return path
 

@@ -1,34 +1,25 @@
-/*
- * millhand-archive: unpacks the inputs and packs the outputs of one job, shut in
- * to one directory. The contract stands in docs/architecture.md.
- */
+#include "agent/archive/program.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <time.h>
 
-#include <sodium.h>
-
 #include "agent/archive/limits.h"
-#include "agent/archive/pack.h"
+#include "agent/archive/report.h"
 #include "agent/archive/sandbox.h"
 #include "agent/archive/source.h"
-#include "agent/archive/unpack.h"
 #include "config.h"
-#include "lib/base/fsio.h"
-#include "lib/base/json.h"
 #include "lib/base/str.h"
 
-#define REPORT_FD 3
-
 static const char usage[] =
-	"usage: millhand-archive unpack --into DIR [limits] <archive 3>report\n"
-	"       millhand-archive pack --from DIR|FILE [--format zip|tar|tar.gz] [limits] "
+	"usage: %s unpack --into DIR [limits] <archive 3>report\n"
+	"       %s pack --from DIR|FILE [--format zip|tar|tar.gz] [limits] "
 	">archive 3>report\n"
 	"\n"
 	"unpack reads a zip, tar or tar.gz archive, told by its content, from standard\n"
@@ -41,6 +32,7 @@ static const char usage[] =
 	"  --max-ratio N    content : archive, 0 = any               200\n"
 	"  --ratio-from N   bytes from which the ratio is judged     100M\n"
 	"  --max-depth N    directories above a file                 128\n"
+	"  --in-memory N    zip: members handled as a whole          4M\n"
 	"  --strict-case    refuse names that differ in case alone\n";
 
 struct request {
@@ -48,12 +40,6 @@ struct request {
 	const char *path;
 	enum pack_format format;
 	struct archive_limits limits;
-};
-
-struct answer {
-	uint64_t bytes;
-	uint64_t entries;
-	char sha256[SOURCE_SHA256_SIZE];
 };
 
 static int size_option(const char *name, const char *value, uint64_t *ret,
@@ -106,6 +92,8 @@ static int take_option(struct request *r, int option, const char *name, const ch
 			return -1;
 		r->limits.depth = (unsigned)n;
 		return 0;
+	case 'm':
+		return size_option(name, value, &r->limits.whole_bytes, err);
 	case 'c':
 		r->limits.strict_case = true;
 		return 0;
@@ -126,6 +114,7 @@ static int parse_arguments(int argc, char **argv, struct request *r, struct mh_e
 		{ "max-ratio", required_argument, NULL, 'r' },
 		{ "ratio-from", required_argument, NULL, 'R' },
 		{ "max-depth", required_argument, NULL, 'd' },
+		{ "in-memory", required_argument, NULL, 'm' },
 		{ "strict-case", no_argument, NULL, 'c' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -150,6 +139,63 @@ static int parse_arguments(int argc, char **argv, struct request *r, struct mh_e
 	return 0;
 }
 
+/* --- the other program -------------------------------------------------------------- */
+
+/* The directory of `path` with another name in it. */
+static char *beside(const char *path, const char *name)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? mh_format("%.*s/%s", (int)(slash - path), path, name) : NULL;
+}
+
+/* Where this program lies: a link to it may lie alone. */
+static char *own_path(void)
+{
+	char path[PATH_MAX];
+	ssize_t len = readlink("/proc/self/exe", path, sizeof path);
+
+	return len > 0 && (size_t)len < sizeof path ? mh_strndup(path, (size_t)len)
+						    : NULL;
+}
+
+/* Takes the other program's form; comes back when that fails. Nothing of the archive but
+ * its first bytes was looked at, and the descriptors are as they were. */
+static int become_other(const struct program *program, char **argv, struct mh_err *err)
+{
+	const char *called = (const char *)(uintptr_t)getauxval(AT_EXECFN);
+	CLEAN(free) char *own = own_path();
+	CLEAN(free) char *first = own ? beside(own, program->other) : NULL;
+	CLEAN(free) char *second = called ? beside(called, program->other) : NULL;
+
+	errno = ENOENT;
+	if (first)
+		(void)execv(first, argv);
+	if (second && errno == ENOENT) /* this one was replaced meanwhile */
+		(void)execv(second, argv);
+	return mh_err_sys(err, "%s, which does tar and tar.gz, cannot be run",
+			  first ? first : program->other);
+}
+
+/* Whether the request is about a format that this program does not know. */
+static int check_format(const struct program *program, const struct request *r,
+			const struct source *source, char **argv, struct mh_err *err)
+{
+	bool zip = r->unpack ? source_is_zip(source) : r->format == PACK_ZIP;
+
+	if (zip == program->zip)
+		return 0;
+	if (program->other)
+		return become_other(program, argv, err);
+	if (!program->zip)
+		return mh_err_set(err, MH_E_CONFIG,
+				  "this program does tar and tar.gz; zip is "
+				  "millhand-archive's");
+	return mh_err_set(err, MH_E_CONFIG, "this program does zip alone");
+}
+
+/* --- the work ----------------------------------------------------------------------- */
+
 static int open_empty_dir(const char *path, int *ret_fd, struct mh_err *err)
 {
 	CLEAN(fd) int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -171,74 +217,54 @@ static int open_empty_dir(const char *path, int *ret_fd, struct mh_err *err)
 	return 0;
 }
 
-static int run_unpack(const struct request *r, struct answer *ret, struct mh_err *err)
+static int run_unpack(const struct program *program, const struct request *r, char **argv,
+		      struct report *ret, struct mh_err *err)
 {
+	CLEAN(source) struct source source = { .fd = -1 };
 	struct unpack_result result;
-	struct source source;
 	CLEAN(fd) int dir_fd = -1;
 
-	/* the C locale: names stay the bytes they are (unpack_tar.c) */
 	if (source_open(&source, STDIN_FILENO, err) != 0 ||
+	    check_format(program, r, &source, argv, err) != 0 ||
 	    open_empty_dir(r->path, &dir_fd, err) != 0)
 		return -1;
+	tzset(); /* reads the time zone while files can still be opened */
 	(void)sandbox_enter(dir_fd, true); /* what it lacks, the other checks hold */
-	if (source_sha256(&source, ret->sha256, err) != 0 ||
-	    unpack_archive(&source, dir_fd, &r->limits, &result, err) != 0)
+	if (source_load(&source, err) != 0 ||
+	    source_sha256(&source, ret->sha256, err) != 0 ||
+	    unpack_archive(&source, program->unpack, dir_fd, &r->limits, &result, err) !=
+		    0)
 		return -1;
 	ret->bytes = result.bytes;
 	ret->entries = result.entries;
 	return 0;
 }
 
-static int run_pack(const struct request *r, struct answer *ret, struct mh_err *err)
+static int run_pack(const struct program *program, const struct request *r, char **argv,
+		    struct report *ret, struct mh_err *err)
 {
 	CLEAN(pack_from) struct pack_from from = PACK_FROM_INIT;
 	CLEAN(fd) int file_fd = -1;
 	struct pack_result result;
 
-	if (!setlocale(LC_CTYPE, "C.UTF-8"))
-		(void)setlocale(LC_CTYPE, "en_US.UTF-8"); /* else names must be ASCII */
-	/* a zip's MS-DOS times are local ones: the same bytes wherever it is packed */
-	if (setenv("TZ", "UTC0", 1) != 0)
-		return mh_err_sys(err, "set the time zone");
-	tzset();
-	if (pack_open(r->path, &from, err) != 0)
+	if (check_format(program, r, NULL, argv, err) != 0 ||
+	    pack_open(r->path, &from, err) != 0)
 		return -1;
+	if (program->before_packing)
+		program->before_packing();
 	if (from.file) {
 		file_fd = openat(from.fd, from.file, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 		if (file_fd < 0)
 			return mh_err_sys(err, "%s", r->path);
 	}
 	(void)sandbox_enter(from.file ? file_fd : from.fd, false); /* as above */
-	if (pack_archive(&from, r->format, STDOUT_FILENO, &r->limits, &result, err) != 0)
+	if (pack_archive(&from, program->packer, r->format, STDOUT_FILENO, &r->limits,
+			 &result, err) != 0)
 		return -1;
 	ret->bytes = result.bytes;
 	ret->entries = result.entries;
 	memcpy(ret->sha256, result.sha256, sizeof ret->sha256);
 	return 0;
-}
-
-/* failure: NULL when all went well, and then answer counts. */
-static int report(int fd, const struct answer *answer, const struct mh_err *failure)
-{
-	CLEAN(json) struct json_object *doc = json_object_new_object();
-	struct mh_err err = MH_ERR_INIT;
-	CLEAN(free) char *line = NULL;
-
-	json_put_bool(doc, "ok", !failure);
-	if (failure) {
-		json_put_str(doc, "kind", archive_error_kind(failure));
-		json_put_str(doc, "message", failure->text);
-	} else {
-		json_put_i64(doc, "bytes", (int64_t)answer->bytes);
-		json_put_i64(doc, "entries", (int64_t)answer->entries);
-		json_put_str(doc, "sha256", answer->sha256);
-	}
-	line = mh_format("%s\n", json_text(doc));
-	if (fs_write_fd(fd, line, strlen(line), &err) == 0)
-		return failure ? 1 : 0;
-	(void)fprintf(stderr, "millhand-archive: the report: %s\n", err.text);
-	return 1;
 }
 
 /* So that nothing opened later takes the place of a standard descriptor. */
@@ -250,31 +276,27 @@ static void fill_standard_fds(void)
 			abort();
 }
 
-int main(int argc, char **argv)
+int program_main(const struct program *program, int argc, char **argv)
 {
-	int report_fd = fcntl(REPORT_FD, F_GETFD) < 0 ? STDERR_FILENO : REPORT_FD;
 	struct mh_err err = MH_ERR_INIT;
+	struct report report = { .bytes = 0 };
 	struct request request;
-	struct answer answer = { .bytes = 0 };
 	int rc;
 
 	sandbox_early();
 	(void)signal(SIGPIPE, SIG_IGN); /* a reader gone is a failed write */
+	report_find_fd(&report);
 	fill_standard_fds();
 	if (argc == 2 && strcmp(argv[1], "--help") == 0)
-		return fputs(usage, stdout) < 0 ? 1 : 0;
+		return printf(usage, program->name, program->name) < 0 ? 1 : 0;
 	if (argc == 2 && strcmp(argv[1], "--version") == 0)
-		return puts(PACKAGE_NAME "-archive " PACKAGE_VERSION) < 0 ? 1 : 0;
-	tzset(); /* reads the time zone while files can still be opened */
-	if (sodium_init() < 0) {
-		(void)mh_err_set(&err, MH_E_SYS, "libsodium cannot start");
-		return report(report_fd, &answer, &err);
-	}
+		return printf("%s %s\n", program->name, PACKAGE_VERSION) < 0 ? 1 : 0;
 	if (parse_arguments(argc, argv, &request, &err) != 0) {
-		(void)fprintf(stderr, "millhand-archive: %s\n%s", err.text, usage);
-		return report(report_fd, &answer, &err);
+		(void)fprintf(stderr, "%s: %s\n", program->name, err.text);
+		(void)fprintf(stderr, usage, program->name, program->name);
+		return report_send(&report, program->name, &err);
 	}
-	rc = request.unpack ? run_unpack(&request, &answer, &err)
-			    : run_pack(&request, &answer, &err);
-	return report(report_fd, &answer, rc == 0 ? NULL : &err);
+	rc = request.unpack ? run_unpack(program, &request, argv, &report, &err)
+			    : run_pack(program, &request, argv, &report, &err);
+	return report_send(&report, program->name, rc == 0 ? NULL : &err);
 }
