@@ -12,6 +12,8 @@
 #include "emulator/admin/admin.h"
 #include "emulator/builtin.h"
 #include "emulator/engine/engine.h"
+#include "emulator/events/delivery.h"
+#include "emulator/events/sink.h"
 #include "emulator/options.h"
 #include "emulator/server.h"
 #include "emulator/store/pipelines.h"
@@ -47,6 +49,8 @@ struct emulator {
 	struct vclock clock;
 	struct bell *bell;
 	struct admin *admin;
+	struct delivery *delivery;
+	struct streams *streams;
 	struct writer *writer;
 	struct s3 *s3;
 	struct server *server;
@@ -175,12 +179,25 @@ static void start_admin(struct emulator *e)
 	admin_new(&options, &e->admin);
 }
 
+static int start_events(struct emulator *e, struct mh_err *err)
+{
+	const struct delivery_options options = {
+		.settings = e->settings,
+		.writer = e->writer,
+		.bell = e->bell,
+	};
+
+	e->streams = streams_new(e->settings, e->writer, e->bell);
+	return delivery_start(&options, &e->delivery, err);
+}
+
 static int start(struct emulator *e, struct mh_err *err)
 {
 	struct server_options options = { .front = { .settings = e->settings } };
 
-	if (model_new(&e->model, err) != 0 || check_git_root(e->settings, err) != 0 ||
-	    open_data(e, err) != 0)
+	/* libcurl's start must come before the first thread. */
+	if (sink_http_init(err) != 0 || model_new(&e->model, err) != 0 ||
+	    check_git_root(e->settings, err) != 0 || open_data(e, err) != 0)
 		return -1;
 	FAULT_POINT("start.store_opened");
 	/* One that a killed process left would send somebody to a port long closed. */
@@ -197,12 +214,15 @@ static int start(struct emulator *e, struct mh_err *err)
 		return -1;
 	e->pool_started = true;
 	start_admin(e);
+	if (start_events(e, err) != 0)
+		return -1;
 	options.front.model = e->model;
 	options.front.writer = e->writer;
 	options.front.creds_key = e->key;
 	options.s3 = e->s3;
 	options.hub = e->hub;
 	options.admin = e->admin;
+	options.streams = e->streams;
 	if (server_start(&options, &e->server, err) != 0)
 		return -1;
 	FAULT_POINT("start.listening");
@@ -217,7 +237,9 @@ static void stop(struct emulator *e)
 	bell_stop(e->bell);
 	server_stop(e->server);
 	builtin_pool_stop(e->pool);
+	delivery_stop(e->delivery);
 	writer_stop(e->writer);
+	streams_free(e->streams);
 	admin_free(e->admin);
 	wait_hub_free(e->hub);
 	bell_free(e->bell);
@@ -282,11 +304,18 @@ static void hide_secrets(const struct settings *s)
 {
 	const struct settings_key *keys = s->keys.items;
 	const struct settings_third_party *clients = s->third_parties.items;
+	const struct settings_event_target *event_targets = s->event_targets.items;
+	const struct settings_approval_target *approval_targets =
+		s->approval_targets.items;
 
 	for (size_t i = 0; i < s->keys.count; i++)
 		log_redact(keys[i].secret_access_key);
 	for (size_t i = 0; i < s->third_parties.count; i++)
 		log_redact(clients[i].client_token);
+	for (size_t i = 0; i < s->event_targets.count; i++)
+		log_redact(event_targets[i].authorization);
+	for (size_t i = 0; i < s->approval_targets.count; i++)
+		log_redact(approval_targets[i].authorization);
 }
 
 static int grant(const struct command_line *c, const struct settings *s)

@@ -362,6 +362,7 @@ int server_start(const struct server_options *options, struct server **ret,
 	}
 	/* The other half of the connections stays for other requests. */
 	wait_hub_limit(options->hub, (int)(max_connections + 1) / 2);
+	streams_limit(options->streams, (int)(max_connections + 3) / 4);
 	s->keys = sigv4_keys_new(DERIVED_KEYS);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->idle, NULL);

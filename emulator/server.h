@@ -11,6 +11,7 @@
 #define MH_EMULATOR_SERVER_H
 
 #include "emulator/admin/admin.h"
+#include "emulator/events/stream.h"
 #include "emulator/front.h"
 #include "emulator/s3/s3.h"
 #include "emulator/wait.h"
@@ -21,6 +22,7 @@ struct server_options {
 	struct front front;
 	struct s3 *s3; /* borrowed */
 	struct wait_hub *hub; /* borrowed; server_stop() ends what waits there */
+	struct streams *streams; /* borrowed; the bell's stop ends them */
 	struct admin *admin; /* borrowed; NULL: there is none */
 };
 

@@ -84,6 +84,64 @@ static enum MHD_Result answer_health(const struct request *r,
 				mh_strdup("{\"status\":\"ok\"}"), NULL);
 }
 
+/* ---- events ---- */
+
+static ssize_t read_stream(void *cls, uint64_t at, char *buf, size_t max)
+{
+	size_t n = stream_read(cls, buf, max);
+
+	(void)at;
+	return n > 0 ? (ssize_t)n : MHD_CONTENT_READER_END_OF_STREAM;
+}
+
+static void close_stream(void *cls)
+{
+	stream_close(cls);
+}
+
+static int open_stream(const struct request *r, struct MHD_Connection *connection,
+		       const char *method, struct stream **ret, struct api_error *err)
+{
+	CLEAN(gathered) struct gathered g = { 0 };
+	char arn[AUTH_ARN_SIZE];
+
+	if (server_gather(r, connection, method, &g, err) != 0 ||
+	    check_caller(r, &g, arn, err) != 0)
+		return -1;
+	return streams_open(r->server->o.streams,
+			    server_header(connection, "Last-Event-ID"),
+			    uri_query_get(&g.query, "after"), ret, err);
+}
+
+/* Small pieces: an event is seen when it is there, not when a piece is full. */
+#define STREAM_PIECE 4096
+
+static enum MHD_Result answer_events(const struct request *r,
+				     struct MHD_Connection *connection,
+				     const char *method)
+{
+	struct MHD_Response *response;
+	struct stream *stream = NULL;
+	struct api_error err = { 0 };
+	enum MHD_Result rc;
+
+	if (open_stream(r, connection, method, &stream, &err) != 0)
+		return server_send_error(r, connection, &err);
+	response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_PIECE,
+						     read_stream, stream, close_stream);
+	if (!response) {
+		stream_close(stream);
+		return MHD_NO;
+	}
+	/* They fail without memory alone; then a header is missing. */
+	(void)MHD_add_response_header(response, "Content-Type", STREAM_CONTENT_TYPE);
+	(void)MHD_add_response_header(response, "Cache-Control", "no-store");
+	(void)MHD_add_response_header(response, "x-amzn-RequestId", r->id);
+	rc = MHD_queue_response(connection, MHD_HTTP_OK, response);
+	MHD_destroy_response(response);
+	return rc;
+}
+
 /* ---- the admin interface ---- */
 
 static bool is_local(struct MHD_Connection *connection)
@@ -167,6 +225,7 @@ static const struct own_path {
 	bool prefix; /* more may follow the path, which ends with a slash */
 } own_paths[] = {
 	{ ADMIN_PREFIX, true, NULL, answer_admin, true },
+	{ "/_millhand/events", true, "GET", answer_events, false },
 	{ "/_millhand/health", false, "GET HEAD", answer_health, false },
 	{ "/_millhand/wait", true, "GET", answer_wait, false },
 };

@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "emulator/events/delivery.h"
 #include "emulator/offer.h"
 #include "emulator/third_party.h"
 #include "lib/base/buf.h"
@@ -71,6 +72,46 @@ static const struct conf_key third_party_keys[] = {
 	{ 0 },
 };
 
+static const struct conf_key event_target_keys[] = {
+	{ .path = "url",
+	  .type = CONF_STRING,
+	  .offset = offsetof(struct settings_event_target, url),
+	  .required = true,
+	  .example = "http://127.0.0.1:8080/events",
+	  .help = "gets each event as the body of a POST; any 2xx is its receipt" },
+	{ .path = "authorization",
+	  .type = CONF_STRING,
+	  .offset = offsetof(struct settings_event_target, authorization),
+	  .secret = true,
+	  .example = "Bearer change me",
+	  .help = "value of the Authorization header" },
+	{ 0 },
+};
+
+static const struct conf_key approval_target_keys[] = {
+	{ .path = "topic",
+	  .type = CONF_STRING,
+	  .offset = offsetof(struct settings_approval_target, topic),
+	  .required = true,
+	  .example = "arn:aws:sns:us-east-1:000000000000:approvals",
+	  .help = "the NotificationArn of approval actions; \"*\": whatever they name, "
+		  "or name none" },
+	{ .path = "url",
+	  .type = CONF_STRING,
+	  .offset = offsetof(struct settings_approval_target, url),
+	  .required = true,
+	  .example = "http://127.0.0.1:8080/approvals",
+	  .help = "gets SNS's raw message as the body of a POST; any 2xx is its "
+		  "receipt" },
+	{ .path = "authorization",
+	  .type = CONF_STRING,
+	  .offset = offsetof(struct settings_approval_target, authorization),
+	  .secret = true,
+	  .example = "Bearer change me",
+	  .help = "value of the Authorization header" },
+	{ 0 },
+};
+
 /* A table: one row a key. */
 const struct conf_key settings_keys[] = {
 	{ .path = "listen",
@@ -135,6 +176,45 @@ const struct conf_key settings_keys[] = {
 	  .sub_size = sizeof(struct settings_third_party),
 	  .help = "third-party action types and their clients; for types that are not "
 		  "here, any client token is accepted" },
+	{ .path = "events",
+	  .type = CONF_BOOL,
+	  AT(events),
+	  .def = "true",
+	  .help = "write EventBridge's events for every change; they are at "
+		  "/_millhand/events" },
+	{ .path = "events_file",
+	  .type = CONF_STRING,
+	  AT(events_file),
+	  .example = "/var/log/millhand-events.jsonl",
+	  .help = "file that gets a line of JSON for each event and notification" },
+	{ .path = "event_targets",
+	  .type = CONF_GROUPS,
+	  AT(event_targets),
+	  .sub = event_target_keys,
+	  .sub_size = sizeof(struct settings_event_target),
+	  .help = "where events are sent by HTTP" },
+	{ .path = "approval_targets",
+	  .type = CONF_GROUPS,
+	  AT(approval_targets),
+	  .sub = approval_target_keys,
+	  .sub_size = sizeof(struct settings_approval_target),
+	  .help = "where notifications of approvals are sent by HTTP, in place of SNS" },
+	{ .path = "events_keep",
+	  .type = CONF_INT,
+	  AT(events_keep),
+	  .min = 1,
+	  .max = 1000000,
+	  .def = "10000",
+	  .unit = "events",
+	  .help = "delivered events that stay, for event streams that connect again" },
+	{ .path = "events_backlog",
+	  .type = CONF_INT,
+	  AT(events_backlog),
+	  .min = 1,
+	  .max = 10000000,
+	  .def = "100000",
+	  .unit = "events",
+	  .help = "most events that are kept for a target that is away" },
 	{ .path = "register_types",
 	  .type = CONF_BOOL,
 	  AT(register_types),
@@ -456,7 +536,8 @@ int settings_check(const struct settings *s, struct mh_err *err)
 		return mh_err_set(err, MH_E_CONFIG,
 				  "tls_cert and tls_key belong together: %s is missing",
 				  s->tls_cert ? "tls_key" : "tls_cert");
-	if (offers_check(s, err) != 0 || third_party_check(s, err) != 0)
+	if (offers_check(s, err) != 0 || third_party_check(s, err) != 0 ||
+	    delivery_check(s, err) != 0)
 		return -1;
 	return settings_split_listen(s->listen, &host, &port, err);
 }

@@ -34,6 +34,17 @@ struct settings_third_party {
 	char *client_token;
 };
 
+struct settings_event_target {
+	char *url; /* gets each event by POST */
+	char *authorization; /* the header's value; absent: none */
+};
+
+struct settings_approval_target {
+	char *topic; /* the NotificationArn whose notifications it gets; "*": all */
+	char *url;
+	char *authorization;
+};
+
 struct settings {
 	char *listen; /* "127.0.0.1:4599"; port 0 takes a free one */
 	char *data_dir; /* everything the emulator keeps */
@@ -47,6 +58,12 @@ struct settings {
 		keys; /* struct settings_key; empty: any credentials are accepted */
 	struct conf_list offers; /* struct settings_offer: see offer.h */
 	struct conf_list third_parties; /* struct settings_third_party: third_party.h */
+	bool events; /* events are written (engine/events.c) */
+	char *events_file; /* gets a line for each; absent: none */
+	int64_t events_keep; /* the last so many stay, for event streams */
+	int64_t events_backlog; /* at most so many stay for a target that is away */
+	struct conf_list event_targets; /* struct settings_event_target */
+	struct conf_list approval_targets; /* struct settings_approval_target */
 	bool register_types; /* UpdateActionType makes types that do not exist (C15) */
 	/* Knobs (semantics G). */
 	int64_t ack_timeout_ms; /* 60 s: an unacknowledged job is handed out again */

@@ -15,7 +15,9 @@ int approval_open(struct op_ctx *ctx, const struct action_execution *a, int64_t 
 	};
 
 	ctx->ids->uuid(ctx->ids, request.token);
-	return approvals_insert(ctx->store, &request, err);
+	if (approvals_insert(ctx->store, &request, err) != 0)
+		return -1;
+	return event_approval(ctx, &request, a->resolved_masked, err);
 }
 
 static int answer(struct op_ctx *ctx, const struct approval *request, bool approved,

@@ -15,28 +15,39 @@ static void set_text(char **field, const char *value)
 int change_execution(struct op_ctx *ctx, struct execution *e, enum execution_status to,
 		     const char *summary, struct mh_err *err)
 {
+	bool again = to == EXECUTION_STOPPING && e->status == to; /* now abandoning */
+
 	ctx->changed = true;
 	e->status = to;
 	e->updated_ms = ctx->now_ms;
+	if (to == EXECUTION_IN_PROGRESS)
+		e->attempt++; /* its start, or a retry */
 	if (summary) /* "": none any more */
 		set_text(&e->status_summary, summary[0] ? summary : NULL);
-	return executions_save(ctx->store, e, err);
+	if (executions_save(ctx->store, e, err) != 0)
+		return -1;
+	return again ? 0 : event_execution(ctx, e, err);
 }
 
 int change_stage(struct op_ctx *ctx, struct run *r, struct stage_execution *s,
 		 enum stage_status to, struct mh_err *err)
 {
+	bool retry = to == STAGE_IN_PROGRESS && s->seq != 0 && s->status != STAGE_INBOUND;
+
 	ctx->changed = true;
 	s->status = to;
 	if (to == STAGE_INBOUND) {
 		s->arrived_ms = ctx->now_ms;
 		return stage_executions_insert(ctx->store, s, err);
 	}
+	if (retry)
+		s->retried_ms = ctx->now_ms;
 	if (to == STAGE_IN_PROGRESS)
 		s->entered_ms = ctx->now_ms;
 	else if (to != STAGE_STOPPING)
 		s->ended_ms = ctx->now_ms;
-	if (stage_executions_save(ctx->store, s, err) != 0)
+	if (stage_executions_save(ctx->store, s, err) != 0 ||
+	    event_stage(ctx, &r->exec, s, err) != 0)
 		return -1;
 	r->exec.updated_ms = ctx->now_ms;
 	return executions_touch(ctx->store, r->exec.seq, ctx->now_ms, err);
@@ -56,6 +67,8 @@ int change_action(struct op_ctx *ctx, struct run *r, struct action_execution *a,
 	} else if (action_executions_save(ctx->store, a, err) != 0) {
 		return -1;
 	}
+	if (event_action(ctx, &r->exec, a, err) != 0)
+		return -1;
 	r->exec.updated_ms = ctx->now_ms;
 	return executions_touch(ctx->store, r->exec.seq, ctx->now_ms, err);
 }

@@ -84,6 +84,19 @@ int change_action(struct op_ctx *ctx, struct run *r, struct action_execution *a,
 int change_progress(struct op_ctx *ctx, struct action_execution *a,
 		    struct mh_err *err) MH_MUST_CHECK;
 
+/* ---- events.c: what is told about changes ---- */
+
+/* Each writes an event about a row as it is now; changes.c calls them. */
+int event_execution(struct op_ctx *ctx, const struct execution *e,
+		    struct mh_err *err) MH_MUST_CHECK;
+int event_stage(struct op_ctx *ctx, const struct execution *e,
+		const struct stage_execution *s, struct mh_err *err) MH_MUST_CHECK;
+int event_action(struct op_ctx *ctx, const struct execution *e,
+		 const struct action_execution *a, struct mh_err *err) MH_MUST_CHECK;
+/* A request of an approval that was opened; config: the action's, resolved. */
+int event_approval(struct op_ctx *ctx, const struct approval *request,
+		   struct json_object *config, struct mh_err *err) MH_MUST_CHECK;
+
 /* ---- executions.c ---- */
 
 struct execution_start {

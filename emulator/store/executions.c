@@ -22,6 +22,7 @@ const char *const executions_schema =
 	" variables TEXT NOT NULL,"
 	" overrides TEXT,"
 	" first_action INTEGER NOT NULL DEFAULT 0,"
+	" attempt INTEGER NOT NULL DEFAULT 1,"
 	" started_ms INTEGER NOT NULL,"
 	" updated_ms INTEGER NOT NULL,"
 	" token TEXT,"
@@ -36,7 +37,7 @@ const char *const executions_schema =
 #define COLUMNS                                                                          \
 	"seq, id, pipeline, version, mode, status, cancelling, status_summary,"          \
 	" trigger_type, trigger_detail, variables, overrides, first_action,"             \
-	" started_ms, updated_ms, stop_abandons, stop_reason, origin"
+	" started_ms, updated_ms, stop_abandons, stop_reason, origin, attempt"
 
 void execution_done(struct execution *e)
 {
@@ -76,6 +77,7 @@ static int read_row(struct stmt *q, struct execution *e, struct mh_err *err)
 		.updated_ms = stmt_i64(q, 14),
 		.stop_abandons = stmt_i64(q, 15) != 0,
 		.stop_reason = mh_strdup(stmt_text(q, 16)),
+		.attempt = stmt_i64(q, 18),
 	};
 	row_uuid(q, 1, e->id);
 	if (row_json(q, 10, &e->variables, err) != 0 ||
@@ -189,10 +191,11 @@ int executions_save(struct store *s, const struct execution *e, struct mh_err *e
 	return store_exec(s, NULL, err,
 			  "UPDATE executions SET status = ?, cancelling = ?,"
 			  " stop_abandons = ?, stop_reason = ?, status_summary = ?,"
-			  " first_action = ?, updated_ms = ? WHERE seq = ?",
-			  "sddssiii", execution_status_name(e->status),
+			  " first_action = ?, updated_ms = ?, attempt = ? WHERE seq = ?",
+			  "sddssiiii", execution_status_name(e->status),
 			  (int)e->cancelling, (int)e->stop_abandons, e->stop_reason,
-			  e->status_summary, e->first_action, e->updated_ms, e->seq);
+			  e->status_summary, e->first_action, e->updated_ms, e->attempt,
+			  e->seq);
 }
 
 int executions_touch(struct store *s, int64_t seq, int64_t now_ms, struct mh_err *err)

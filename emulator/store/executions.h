@@ -33,6 +33,7 @@ struct execution {
 	int64_t first_action; /* seq of action executions before it are of earlier
 				 attempts */
 	int64_t started_ms, updated_ms;
+	int64_t attempt; /* 1 from its start on, one more with each retry; 0 before */
 };
 void execution_done(struct execution *e);
 static inline void clean_execution(struct execution *e)
@@ -65,7 +66,7 @@ int executions_find_token(struct store *s, const char *pipeline, const char *tok
 			  char **ret_arguments, bool *ret_found,
 			  struct mh_err *err) MH_MUST_CHECK;
 /* Writes status, cancelling, stop_abandons, stop_reason, status_summary, first_action,
- * updated_ms. */
+ * updated_ms, attempt. */
 int executions_save(struct store *s, const struct execution *e,
 		    struct mh_err *err) MH_MUST_CHECK;
 int executions_touch(struct store *s, int64_t seq, int64_t now_ms,

@@ -3,6 +3,7 @@
 #include "emulator/store/action_executions.h"
 #include "emulator/store/action_types.h"
 #include "emulator/store/approvals.h"
+#include "emulator/store/events.h"
 #include "emulator/store/executions.h"
 #include "emulator/store/integrations.h"
 #include "emulator/store/jobs.h"
@@ -21,6 +22,7 @@
 /* clang-format off */
 const char *const *const store_schemas[] = {
 	&store_action_types_schema,
+	&events_schema,
 	&integrations_schema,
 	&marks_schema,
 	&store_multipart_schema,
@@ -69,7 +71,6 @@ static const char *const to_4 =
 	"CREATE UNIQUE INDEX s3_version_by_id ON s3_version (bucket, key, version_id);";
 static const char *const to_5 =
 	"CREATE TABLE marks (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;";
-
 /* What executions took from their sources, and what pipelines watch, is in their rows
  * already. */
 static const char *const to_6 =
@@ -106,6 +107,11 @@ static const char *const to_6 =
 	"CREATE TABLE webhooks (name TEXT PRIMARY KEY, token TEXT NOT NULL UNIQUE,"
 	" definition TEXT NOT NULL, secret TEXT, tags TEXT, error_code TEXT,"
 	" error_message TEXT, triggered_ms INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;";
+static const char *const to_7 =
+	"ALTER TABLE executions ADD COLUMN attempt INTEGER NOT NULL DEFAULT 1;"
+	"ALTER TABLE stage_executions ADD COLUMN retried_ms INTEGER NOT NULL DEFAULT 0;"
+	"CREATE TABLE events (seq INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT,"
+	" body TEXT NOT NULL);";
 
 const char *const *const store_migrations[] = {
 	&to_2,
@@ -113,6 +119,7 @@ const char *const *const store_migrations[] = {
 	&to_4,
 	&to_5,
 	&to_6,
+	&to_7,
 	NULL,
 };
 /* clang-format on */

@@ -16,7 +16,8 @@ const char *const stage_executions_schema =
 	" entered_ms INTEGER NOT NULL DEFAULT 0,"
 	" ended_ms INTEGER NOT NULL DEFAULT 0,"
 	" first_action INTEGER NOT NULL DEFAULT 0,"
-	" manual_retries INTEGER NOT NULL DEFAULT 0);"
+	" manual_retries INTEGER NOT NULL DEFAULT 0,"
+	" retried_ms INTEGER NOT NULL DEFAULT 0);"
 	"CREATE INDEX stage_executions_by_execution ON stage_executions (execution, "
 	"stage);"
 	"CREATE INDEX stage_executions_by_stage ON stage_executions (pipeline, stage, "
@@ -30,7 +31,7 @@ const char *const stage_executions_schema =
 #define COLUMNS                                                                          \
 	"s.seq, s.execution, e.id, s.pipeline, s.stage, s.stage_index, s.locked, "       \
 	"s.status,"                                                                      \
-	" s.arrived_ms, s.entered_ms, s.ended_ms, s.first_action, s.manual_retries"      \
+	" s.arrived_ms, s.entered_ms, s.ended_ms, s.first_action, s.manual_retries, s.retried_ms"      \
 	" FROM stage_executions s JOIN executions e ON e.seq = s.execution"
 
 void stage_execution_done(struct stage_execution *s)
@@ -63,6 +64,7 @@ static void read_row(struct stmt *q, struct stage_execution *row)
 		.ended_ms = stmt_i64(q, 10),
 		.first_action = stmt_i64(q, 11),
 		.manual_retries = stmt_i64(q, 12),
+		.retried_ms = stmt_i64(q, 13),
 	};
 	row_uuid(q, 2, row->execution_id);
 }
@@ -102,9 +104,9 @@ int stage_executions_save(struct store *s, const struct stage_execution *row,
 	return store_exec(
 		s, NULL, err,
 		"UPDATE stage_executions SET status = ?, entered_ms = ?, ended_ms = ?,"
-		" first_action = ?, manual_retries = ? WHERE seq = ?",
-		"siiiii", stage_status_name(row->status), row->entered_ms, row->ended_ms,
-		row->first_action, row->manual_retries, row->seq);
+		" first_action = ?, manual_retries = ?, retried_ms = ? WHERE seq = ?",
+		"siiiiii", stage_status_name(row->status), row->entered_ms, row->ended_ms,
+		row->first_action, row->manual_retries, row->retried_ms, row->seq);
 }
 
 int stage_executions_delete(struct store *s, int64_t seq, struct mh_err *err)

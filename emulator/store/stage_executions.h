@@ -24,6 +24,7 @@ struct stage_execution {
 	int64_t first_action; /* seq: action executions before it count no more (a retry
 				 of all actions) */
 	int64_t manual_retries;
+	int64_t retried_ms; /* when it was last tried again; 0: never */
 };
 void stage_execution_done(struct stage_execution *s);
 static inline void clean_stage_execution(struct stage_execution *s)
@@ -44,7 +45,7 @@ static inline void clean_stage_execution_list(struct stage_execution_list *list)
 /* Sets row->seq. */
 int stage_executions_insert(struct store *s, struct stage_execution *row,
 			    struct mh_err *err) MH_MUST_CHECK;
-/* Writes status, entered_ms, ended_ms, first_action, manual_retries. */
+/* Writes status, entered_ms, ended_ms, first_action, manual_retries, retried_ms. */
 int stage_executions_save(struct store *s, const struct stage_execution *row,
 			  struct mh_err *err) MH_MUST_CHECK;
 int stage_executions_delete(struct store *s, int64_t seq,

@@ -94,6 +94,9 @@ static void make_first_format(struct store *s)
 	run(s, "ALTER TABLE s3_object DROP COLUMN version_id");
 	run(s, "ALTER TABLE s3_object DROP COLUMN tags");
 	run(s, "ALTER TABLE s3_bucket DROP COLUMN versioning");
+	run(s, "DROP TABLE events");
+	run(s, "ALTER TABLE stage_executions DROP COLUMN retried_ms");
+	run(s, "ALTER TABLE executions DROP COLUMN attempt");
 	run(s, "DROP TABLE marks");
 	run(s, "DROP TABLE outbound_transitions");
 	run(s, "ALTER TABLE stage_executions DROP COLUMN manual_retries");
