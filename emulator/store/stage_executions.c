@@ -31,7 +31,8 @@ const char *const stage_executions_schema =
 #define COLUMNS                                                                          \
 	"s.seq, s.execution, e.id, s.pipeline, s.stage, s.stage_index, s.locked, "       \
 	"s.status,"                                                                      \
-	" s.arrived_ms, s.entered_ms, s.ended_ms, s.first_action, s.manual_retries, s.retried_ms"      \
+	" s.arrived_ms, s.entered_ms, s.ended_ms, s.first_action, s.manual_retries, "    \
+	"s.retried_ms"                                                                   \
 	" FROM stage_executions s JOIN executions e ON e.seq = s.execution"
 
 void stage_execution_done(struct stage_execution *s)
