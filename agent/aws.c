@@ -231,6 +231,8 @@ struct aws_call *aws_send(struct aws *aws, const struct aws_request *r, aws_done
 		.answer_fd = r->answer_fd,
 		.answer_offset = r->answer_offset,
 		.max_file = r->max_file,
+		.tap = r->tap,
+		.tap_ctx = r->tap_ctx,
 		.max_body = r->max_body,
 		.cut_above = r->cut_above,
 		.cut_at = r->cut_at,

@@ -52,6 +52,8 @@ struct aws_request {
 	const char *payload_hash; /* NULL: of body */
 	int answer_fd; /* -1: into memory */
 	int64_t answer_offset, max_file;
+	http_tap_fn tap; /* as in struct http_request */
+	void *tap_ctx;
 	size_t max_body; /* 0 = 10 MiB */
 	int64_t cut_above, cut_at, stall_bytes; /* as in struct http_request */
 	int64_t timeout_ms, stall_ms;

@@ -263,6 +263,23 @@ static void take_facts(const struct http_answer *http, struct s3_answer *a)
 		(void)!str_to_i64(length, 0, INT64_MAX, "length", &a->size, &ignored);
 }
 
+/* The strongest that is told of the whole object, or NULL. */
+static const char *find_checksum(const struct http_answer *http,
+				 char ret[S3_CHECKSUM_SIZE])
+{
+	for (size_t i = 0; checksum_names[i]; i++) {
+		CLEAN(free)
+		char *name = mh_concat("x-amz-checksum-", checksum_names[i]);
+
+		*ret = '\0';
+		take_header(http, name, ret, S3_CHECKSUM_SIZE);
+		/* "...-3": made of the checksums of three parts. */
+		if (*ret && !strchr(ret, '-'))
+			return checksum_names[i];
+	}
+	return NULL;
+}
+
 /* Of an answer whose bytes went into the file. */
 static void take_object(const struct s3_call *call, const struct http_answer *http,
 			struct s3_answer *a)
@@ -274,15 +291,25 @@ static void take_object(const struct s3_call *call, const struct http_answer *ht
 		return;
 	}
 	take_facts(http, a);
-	for (size_t i = 0; checksum_names[i] && !a->checksum_name; i++) {
-		CLEAN(free)
-		char *name = mh_format("x-amz-checksum-%s", checksum_names[i]);
+	a->checksum_name = find_checksum(http, a->checksum);
+}
 
-		take_header(http, name, a->checksum, sizeof(a->checksum));
-		/* "...-3": made of the checksums of three parts. */
-		if (*a->checksum && !strchr(a->checksum, '-'))
-			a->checksum_name = checksum_names[i];
+/* The bytes as they come; which checksum is wanted stands in the same answer. */
+static void on_bytes(void *ctx, const struct http_answer *so_far, const void *data,
+		     size_t len)
+{
+	struct s3_call *call = ctx;
+	char ignored[S3_CHECKSUM_SIZE];
+	const char *name;
+
+	if (!call->sum_begun) {
+		name = find_checksum(so_far, ignored);
+		if (!name || !checksum_begin(call->sum, name))
+			call->sum = NULL;
+		call->sum_begun = true;
 	}
+	if (call->sum)
+		checksum_update(call->sum, data, len);
 }
 
 static void judge(const struct s3_call *call, const struct http_answer *http,
@@ -406,6 +433,7 @@ static struct s3_call *send_call(struct s3 *s3, enum s3_kind kind,
 		r->stall_ms = s3->settings->stall_timeout_ms;
 	if (r->answer_fd > 0 || r->body_fd > 0) /* artifacts: a trickle is no progress */
 		r->stall_bytes = s3->settings->min_speed_bytes * r->stall_ms / 1000;
+	r->tap_ctx = call;
 	if (kind == S3_GET)
 		FAULT_POINT("fetch.send");
 	else
@@ -460,6 +488,7 @@ struct s3_call *s3_get(struct s3 *s3, const struct s3_get *get, s3_done_fn done,
 		.answer_fd = get->fd,
 		.answer_offset = get->offset,
 		.max_file = get->length ? get->length : get->max_bytes - get->offset,
+		.tap = get->sum ? on_bytes : NULL,
 		.cut_above = get->cut_above,
 		.cut_at = get->cut_at,
 		.timeout_ms = get->timeout_ms,
@@ -468,6 +497,8 @@ struct s3_call *s3_get(struct s3 *s3, const struct s3_get *get, s3_done_fn done,
 
 	MH_ASSERT(get->offset < get->max_bytes);
 	call = s3_send(s3, S3_GET, get->artifact, &r, done, ctx);
+	call->sum = get->sum;
+	call->sum_begun = get->sum_begun;
 	call->offset = get->offset;
 	call->max_bytes = get->max_bytes;
 	call->length = get->length;

@@ -25,6 +25,7 @@
 #define MH_AGENT_S3_H
 
 #include "agent/aws.h"
+#include "agent/checksum.h"
 #include "agent/jobdata.h"
 #include "agent/settings.h"
 
@@ -74,6 +75,9 @@ struct s3_get {
 	int64_t length; /* > 0: no more than that, and no less; 0: to the end */
 	int64_t size; /* required with length: of the whole object */
 	int64_t max_bytes; /* of the whole object, more than offset */
+	struct checksum *sum; /* borrowed until done; takes the bytes that are written; or
+				 NULL */
+	bool sum_begun; /* else the answer says of which kind, if any: checksum_name */
 	int64_t cut_above,
 		cut_at; /* an object larger than that: only so many; 0: never */
 	int64_t timeout_ms; /* for all of it; 0 = none */

@@ -26,6 +26,8 @@ struct s3_call {
 	int64_t sent_ms; /* monotonic */
 	int64_t size; /* PUT, PART: of the body */
 	int64_t offset, max_bytes; /* GET: where it began, and the limit of the whole */
+	struct checksum *sum; /* GET: or NULL */
+	bool sum_begun;
 	int64_t length, whole; /* GET of a range: its length, the object's size; else 0 */
 	s3_done_fn done;
 	void *ctx;

@@ -5,13 +5,14 @@
  * after the first part and the rest comes in ranges, a few at once, each of the same
  * ETag and retried alone from where it stopped. A store that has no ranges is asked for
  * one stream the next time. When all is there it is held against the checksum that the
- * first answer told, if any.
+ * first answer told, if any: taken as the bytes came, each part's by itself, but for the
+ * SHA-256 of parts, for which all is read once more.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/host.h"
 #include "agent/outcome.h"
 #include "agent/transfer_impl.h"
 #include "lib/base/fault.h"
@@ -21,6 +22,7 @@
 
 struct piece {
 	int64_t got;
+	struct checksum sum; /* of that, where the kind can be joined */
 	bool busy;
 	unsigned failed_run;
 };
@@ -66,12 +68,19 @@ static void begin_anew(struct item *item)
 	item->complete = false;
 }
 
-/* The disk's room is taken at once: better to fail now than with half of it there. */
-static int reserve(struct item *item, int64_t size, struct mh_err *err)
+/* Better to fail now than with half of it there. The room is not taken: pages that were
+ * made ahead are cold when they are written, which costs a tenth of a download. */
+static int look_for_room(const struct item *item, int64_t size, struct mh_err *err)
 {
-	if (fallocate(item->fd, 0, 0, size) == 0 || errno == EOPNOTSUPP)
+	struct host_space space;
+
+	if (host_measure(item->fd, &space, err) != 0)
+		return -1;
+	if (space.bytes >= size)
 		return 0;
-	return mh_err_sys(err, "make room for %lld bytes", (long long)size);
+	return mh_err_set(err, MH_E_FULL,
+			  "there is no room for its %lld bytes, only for %lld",
+			  (long long)size, (long long)space.bytes);
 }
 
 static int64_t part_bytes(const struct item *item, int64_t size)
@@ -88,7 +97,7 @@ static void split(struct item *item, const struct s3_answer *a)
 	struct mh_err err = MH_ERR_INIT;
 	struct pieces *p;
 
-	if (reserve(item, a->size, &err) != 0) {
+	if (look_for_room(item, a->size, &err) != 0) {
 		transfer_worse(item->transfer, item, TRANSFER_FAILED, FAIL_SYSTEM,
 			       err.text);
 		return;
@@ -99,13 +108,11 @@ static void split(struct item *item, const struct s3_answer *a)
 	p->count = count;
 	item->pieces = p;
 	memcpy(item->etag, a->etag, sizeof(item->etag));
-	for (int64_t left = a->bytes, i = 0; left > 0; i++) {
-		int64_t n = piece_size(p, (size_t)i);
-
-		n = left < n ? left : n;
-		note_got(p, (size_t)i, n);
-		left -= n;
-	}
+	for (size_t i = 0; i < count && item->checksum_name; i++)
+		(void)checksum_begin(&p->items[i].sum, item->checksum_name); /* known */
+	if (a->bytes > 0)
+		p->items[0].sum = item->sum;
+	note_got(p, 0, a->bytes); /* no more than the first part */
 }
 
 /* --- the end -------------------------------------------------------------------------
@@ -148,6 +155,16 @@ static void spoilt(struct item *item)
 		transfer_take_failure(item, &a);
 }
 
+static void judge_sum(struct item *item)
+{
+	CLEAN(free) char *sum = checksum_end(&item->sum);
+
+	if (strcmp(sum, item->checksum) != 0)
+		spoilt(item);
+	else
+		keep(item);
+}
+
 static void feed(void *ctx, const void *data, size_t len)
 {
 	struct item *item = ctx;
@@ -158,23 +175,20 @@ static void feed(void *ctx, const void *data, size_t len)
 static void checked(void *ctx, const struct mh_err *err)
 {
 	struct item *item = ctx;
-	CLEAN(free) char *sum = checksum_end(&item->sum);
 
 	item->scan = NULL; /* it is gone */
 	if (err)
 		transfer_worse(item->transfer, item, TRANSFER_FAILED, FAIL_SYSTEM,
 			       err->text);
-	else if (strcmp(sum, item->checksum) != 0)
-		spoilt(item);
 	else
-		keep(item);
+		judge_sum(item);
 	transfer_scanned(item);
 }
 
-/* All is there: item->received bytes, or all pieces. */
+/* All pieces are there, and have no sums that could be joined. */
 static bool check(struct item *item)
 {
-	int64_t size = item->pieces ? item->pieces->size : item->received;
+	int64_t size = item->pieces->size;
 
 	if (item->scan || !checksum_begin(&item->sum, item->checksum_name))
 		return false;
@@ -188,12 +202,30 @@ static bool check(struct item *item)
 	return true;
 }
 
+static void join_sums(struct item *item)
+{
+	const struct pieces *p = item->pieces;
+
+	item->sum = p->items[0].sum;
+	for (size_t i = 1; i < p->count; i++)
+		checksum_join(&item->sum, &p->items[i].sum, (uint64_t)piece_size(p, i));
+}
+
 static void note_complete(struct item *item)
 {
-	if (item->checksum_name)
-		item->complete = true;
-	else
+	if (!item->checksum_name) {
 		keep(item);
+		return;
+	}
+	if (item->pieces && !checksum_can_join(&item->pieces->items[0].sum)) {
+		item->complete = true;
+		return;
+	}
+	if (item->pieces)
+		join_sums(item);
+	else if (item->received == 0) /* nothing came that would have begun it */
+		(void)checksum_begin(&item->sum, item->checksum_name);
+	judge_sum(item);
 }
 
 /* --- answers -------------------------------------------------------------------------
@@ -311,6 +343,10 @@ static void get_stream(struct item *item, struct s3_get *get)
 	struct work *work = transfer_work(item, 0);
 
 	get->offset = item->received;
+	if (item->received == 0 || item->checksum_name) {
+		get->sum = &item->sum;
+		get->sum_begun = item->received > 0;
+	}
 	if (item->received == 0 && !item->unsplit) {
 		get->cut_above = settings->download_parts_above_bytes;
 		get->cut_at = settings->part_size_bytes;
@@ -331,6 +367,10 @@ static bool get_piece(struct item *item, struct s3_get *get)
 	get->offset = (int64_t)i * p->piece_bytes + p->items[i].got;
 	get->length = piece_size(p, i) - p->items[i].got;
 	get->size = p->size;
+	if (item->checksum_name) {
+		get->sum = &p->items[i].sum;
+		get->sum_begun = true;
+	}
 	work->call = s3_get(item->transfer->s3, get, transfer_answered, work);
 	return true;
 }

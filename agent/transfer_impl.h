@@ -35,8 +35,9 @@ struct item {
 	bool unsplit; /* the store has no ranges, as it seems */
 	const char *checksum_name; /* or NULL: none is known */
 	char checksum[S3_CHECKSUM_SIZE];
-	struct checksum sum; /* of the file, while it is read */
-	bool complete; /* all is there; the checksum is to be seen */
+	struct checksum
+		sum; /* of what is there in one stream; of all, while it is read */
+	bool complete; /* all is there; it has to be read for its checksum */
 	/* store */
 	int64_t size;
 	char sha256[65];

@@ -9,6 +9,7 @@ MODE: protocol   poll, acknowledge, report
       artifacts  the same as durable, with the input artifact unpacked and packed again
                  as the output; an S3 client for each job, because each job brings
                  credentials of its own
+      objects    JOBS objects of BATCH bytes are got into the directory named last, by download_file
 BATCH 0: JOBS empty polls. Prints one JSON object: what JOBS jobs cost after WARM_UP.
 """
 import io
@@ -102,8 +103,31 @@ def cpu_ns():
     return total
 
 
+def report(jobs, work, warm_up):
+    work(warm_up)
+    cpu, wall = cpu_ns(), time.monotonic_ns()
+    work(jobs)
+    cpu, wall = cpu_ns() - cpu, time.monotonic_ns() - wall
+    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps({"jobs": jobs, "cpu_ns": cpu, "wall_ns": wall, "max_rss_kb": rss}))
+
+
+def get_objects(endpoint, size, warm_up, jobs, directory):
+    s3 = boto3.client("s3", endpoint_url=endpoint, region_name=REGION, aws_access_key_id="test",
+                      aws_secret_access_key="testsecret", config=Config(s3={"addressing_style": "path"}))
+
+    def work(count):
+        for i in range(count):
+            s3.download_file("bench-bucket", f"zeros/{size}/{i}", os.path.join(directory, str(i % 5)))
+
+    report(jobs, work, warm_up)
+
+
 def main():
     mode, endpoint, batch, warm_up, jobs = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:6])
+    if mode == "objects":
+        get_objects(endpoint, batch, warm_up, jobs, sys.argv[6])
+        return
     with tempfile.TemporaryDirectory(prefix="mh-boto-") as directory:
         worker = Worker(mode, endpoint, directory)
 
@@ -113,12 +137,7 @@ def main():
                 got = worker.turn(batch or 1)
                 done += got if batch else 1
 
-        work(warm_up)
-        cpu, wall = cpu_ns(), time.monotonic_ns()
-        work(jobs)
-        cpu, wall = cpu_ns() - cpu, time.monotonic_ns() - wall
-    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"jobs": jobs, "cpu_ns": cpu, "wall_ns": wall, "max_rss_kb": rss}))
+        report(jobs, work, warm_up)
 
 
 main()

@@ -9,7 +9,8 @@
  *	GET  /_bench/stats                         the counters, as JSON
  *
  * Every job is new (its id is a counter); with artifacts=1 it has an input, the bytes
- * of ZIP, and an output, which is read and thrown away.
+ * of ZIP, and an output, which is read and thrown away. The object .../zeros/N/... has N
+ * bytes, also in ranges; .../checked/N/... tells its CRC-64/NVME besides.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,6 +28,7 @@
 #include <time.h>
 
 #include "lib/base/macros.h"
+#include "lib/base/str.h"
 
 #define HEAD_MAX   16384
 #define BODY_KEEP  4096 /* of a body; the rest is thrown away */
@@ -233,30 +235,6 @@ static bool send_stats(int fd)
 	return reply_json(fd, answer);
 }
 
-static bool serve_path(struct connection *c)
-{
-	if (strncmp(c->in, "POST /_bench/reset", 18) == 0) {
-		stub.jobs_left = number_after(c->in, "jobs=", 0);
-		stub.artifacts = number_after(c->in, "artifacts=", 0) != 0;
-		stub.counters = (struct counters){ 0 };
-		return reply_json(c->fd, "{}");
-	}
-	if (strncmp(c->in, "GET /_bench/stats", 17) == 0)
-		return send_stats(c->fd);
-	if (strncmp(c->in, "GET ", 4) == 0) {
-		stub.counters.gets++;
-		return reply(c->fd, "200 OK", "application/zip", stub.zip, stub.zip_len);
-	}
-	if (strncmp(c->in, "PUT ", 4) == 0) {
-		stub.counters.puts++;
-		stub.counters.put_bytes += c->body_len;
-		return reply(c->fd, "200 OK", "application/xml", "", 0);
-	}
-	return reply(c->fd, "400 Bad Request", "text/plain", "", 0);
-}
-
-/* ---- one connection ---- */
-
 /* The value of a header, not ended; NULL when it is not there. */
 static const char *header(const char *head, const char *name)
 {
@@ -269,6 +247,113 @@ static const char *header(const char *head, const char *name)
 	}
 	return NULL;
 }
+
+/* ---- objects of any size ---- */
+
+#define ZEROS_BYTES (1 << 20)
+
+/* CRC-64/NVME of so many zero bytes, base64. Of the last size asked for. */
+static const char *crc_of_zeros(uint64_t size)
+{
+	static uint64_t table[256], known = UINT64_MAX;
+	static char text[16];
+	uint64_t crc = UINT64_MAX;
+	unsigned char bytes[8];
+	CLEAN(free) char *base64 = NULL;
+
+	if (size == known)
+		return text;
+	for (uint64_t b = 0; b < 256; b++) {
+		table[b] = b;
+		for (int bit = 0; bit < 8; bit++)
+			table[b] = table[b] >> 1 ^
+				   (table[b] & 1 ? 0x9a6c9329ac4bc9b5 : 0);
+	}
+	for (uint64_t i = 0; i < size; i++)
+		crc = crc >> 8 ^ table[crc & 0xff];
+	for (int i = 0; i < 8; i++)
+		bytes[i] = (unsigned char)(~crc >> (56 - 8 * i));
+	base64 = str_base64(bytes, sizeof(bytes));
+	(void)snprintf(text, sizeof(text), "%s", base64);
+	known = size;
+	return text;
+}
+
+static bool send_zeros(struct connection *c, uint64_t size, bool checked)
+{
+	static const char zeros[ZEROS_BYTES];
+	const char *range = header(c->in, "Range");
+	uint64_t from = range ? number_after(range, "bytes", 0) : 0, to = size - 1;
+	const char *dash = range ? strchr(range, '-') : NULL;
+	char head[512];
+	int len;
+
+	if (dash && dash[1] >= '0' && dash[1] <= '9')
+		to = strtoull(dash + 1, NULL, 10);
+	len = snprintf(head, sizeof(head),
+		       "HTTP/1.1 %s\r\nContent-Type: application/octet-stream\r\n"
+		       "ETag: \"0123456789abcdef0123456789abcdef\"\r\n%s%s%s"
+		       "Last-Modified: Fri, 20 Nov 2026 12:00:00 GMT\r\n"
+		       "Content-Length: %" PRIu64 "\r\n",
+		       range ? "206 Partial Content" : "200 OK",
+		       checked ? "x-amz-checksum-crc64nvme: " : "",
+		       checked ? crc_of_zeros(size) : "", checked ? "\r\n" : "",
+		       to - from + 1);
+	if (range)
+		len += snprintf(head + len, sizeof(head) - (size_t)len,
+				"Content-Range: bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64
+				"\r\n",
+				from, to, size);
+	len += snprintf(head + len, sizeof(head) - (size_t)len, "\r\n");
+	if (!send_all(c->fd, head, (size_t)len))
+		return false;
+	if (strncmp(c->in, "HEAD ", 5) == 0)
+		return true;
+	for (uint64_t left = to - from + 1; left > 0;) {
+		size_t n = left < ZEROS_BYTES ? (size_t)left : ZEROS_BYTES;
+
+		if (!send_all(c->fd, zeros, n))
+			return false;
+		left -= n;
+	}
+	return true;
+}
+
+static bool send_object(struct connection *c)
+{
+	const char *end = strstr(c->in, " HTTP/");
+	const char *zeros = strstr(c->in, "/zeros/"),
+		   *checked = strstr(c->in, "/checked/");
+
+	stub.counters.gets++;
+	if (zeros && zeros < end)
+		return send_zeros(c, strtoull(zeros + 7, NULL, 10), false);
+	if (checked && checked < end)
+		return send_zeros(c, strtoull(checked + 9, NULL, 10), true);
+	return reply(c->fd, "200 OK", "application/zip", stub.zip, stub.zip_len);
+}
+
+static bool serve_path(struct connection *c)
+{
+	if (strncmp(c->in, "POST /_bench/reset", 18) == 0) {
+		stub.jobs_left = number_after(c->in, "jobs=", 0);
+		stub.artifacts = number_after(c->in, "artifacts=", 0) != 0;
+		stub.counters = (struct counters){ 0 };
+		return reply_json(c->fd, "{}");
+	}
+	if (strncmp(c->in, "GET /_bench/stats", 17) == 0)
+		return send_stats(c->fd);
+	if (strncmp(c->in, "GET ", 4) == 0 || strncmp(c->in, "HEAD ", 5) == 0)
+		return send_object(c);
+	if (strncmp(c->in, "PUT ", 4) == 0) {
+		stub.counters.puts++;
+		stub.counters.put_bytes += c->body_len;
+		return reply(c->fd, "200 OK", "application/xml", "", 0);
+	}
+	return reply(c->fd, "400 Bad Request", "text/plain", "", 0);
+}
+
+/* ---- one connection ---- */
 
 static bool serve(struct connection *c)
 {

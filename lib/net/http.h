@@ -46,6 +46,12 @@ struct loop *http_client_loop(const struct http_client *client);
 /* Cancels what is under way without callbacks. */
 void http_client_free(struct http_client *client);
 
+struct http_answer;
+/* Sees the bytes that were written into the answer's file, in order; of the answer the
+ * headers are there. */
+typedef void (*http_tap_fn)(void *ctx, const struct http_answer *so_far, const void *data,
+			    size_t len);
+
 struct http_request {
 	const char *method; /* GET, PUT, POST, HEAD, DELETE */
 	const char *url; /* sent as written: already encoded */
@@ -60,6 +66,8 @@ struct http_request {
 	int64_t answer_offset;
 	size_t max_body; /* of an answer in memory; 0 = 10 MiB */
 	int64_t max_file; /* of an answer in a file; 0 = no limit */
+	http_tap_fn tap; /* or NULL */
+	void *tap_ctx;
 	int64_t cut_above, cut_at; /* when the answer announces more than cut_above bytes
 				      for the file, only the first cut_at are taken, and
 				      the connection is closed; 0 = never */

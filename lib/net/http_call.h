@@ -76,6 +76,14 @@ struct http_call {
 	int64_t answer_offset, max_file;
 	int64_t cut_above, cut_at; /* cut_at: 0 unless it is to be cut */
 	bool headers_done, to_file;
+	int64_t announced; /* length of the answer's body, or -1 */
+	http_tap_fn tap;
+	void *tap_ctx;
+	/* http_file.c: what curl has read and hands on now, and what of it is held back
+	 * to be written with the rest. */
+	const char *read_at, *read_end, *held;
+	size_t held_len;
+	bool held_lost;
 
 	int64_t stall_ms, stall_bytes, moved_mono_ms; /* when a byte last moved */
 	curl_off_t moved_bytes;
@@ -103,6 +111,14 @@ int http_check_header(const char *line, size_t *ret_name_len,
 bool http_has_header(const struct http_request *request, const char *name);
 curl_socket_t http_open_socket(int64_t stall_ms, const struct curl_sockaddr *address);
 enum mh_err_class http_class_of(CURLcode code);
+
+/* --- http_file.c: an answer that goes into a file --- */
+void http_file_set_up(struct http_call *call);
+/* -1 and the reason in the answer's err, or when it was cut where it is to be. */
+int http_file_write(struct http_call *call, const char *data, size_t len) MH_MUST_CHECK;
+/* Says so in the answer's err; answers -1. */
+int http_file_too_large(struct http_call *call);
+void http_file_finish(struct http_call *call);
 
 /* --- http_lane.c: curl connects, the exchange is ours --- */
 /* A lane is a connection that libcurl made (name, proxy, TLS) and keeps, and on which

@@ -256,12 +256,6 @@ static int refuse(struct http_call *call, const char *why)
 	return mh_err_set(&call->answer.err, MH_E_PROTO, "%s: %s", call->label, why);
 }
 
-static int refuse_size(struct http_call *call)
-{
-	call->answer.too_large = true;
-	return refuse(call, "the answer is larger than allowed");
-}
-
 static void start_headers(struct http_call *call)
 {
 	http_header_list_free(call->answer.headers);
@@ -327,9 +321,10 @@ static int end_headers(struct http_call *call)
 	(void)curl_easy_getinfo(call->transfer.easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T,
 				&length); /* cannot fail */
 	if (call->to_file && call->max_file > 0 && length > call->max_file)
-		return refuse_size(call);
+		return http_file_too_large(call);
 	if (!call->to_file || length <= call->cut_above)
 		call->cut_at = 0;
+	call->announced = length;
 	return 0;
 }
 
@@ -354,30 +349,6 @@ static size_t on_header(char *data, size_t size, size_t count, void *ctx)
 	return result == 0 ? len : 0;
 }
 
-static int write_file(struct http_call *call, const char *data, size_t len)
-{
-	if (call->max_file > 0 && (int64_t)len > call->max_file - call->answer.file_bytes)
-		return refuse_size(call);
-	if (call->cut_at > 0 && (int64_t)len >= call->cut_at - call->answer.file_bytes) {
-		len = (size_t)(call->cut_at - call->answer.file_bytes);
-		call->answer.cut = true;
-	}
-	while (len > 0) {
-		ssize_t n = pwrite(call->answer_fd, data, len,
-				   call->answer_offset + call->answer.file_bytes);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return mh_err_sys(&call->answer.err, "%s: answer file",
-					  call->label);
-		call->answer.file_bytes += n;
-		data += n;
-		len -= (size_t)n;
-	}
-	return call->answer.cut ? -1 : 0; /* there is no other way to make curl stop */
-}
-
 static size_t on_body(char *data, size_t size, size_t count, void *ctx)
 {
 	struct http_call *call = ctx;
@@ -385,9 +356,9 @@ static size_t on_body(char *data, size_t size, size_t count, void *ctx)
 	struct mh_err err;
 
 	if (call->to_file)
-		return write_file(call, data, len) == 0 ? len : 0;
+		return http_file_write(call, data, len) == 0 ? len : 0;
 	if (buf_add(&call->answer.body, data, len, &err) != 0) {
-		(void)refuse_size(call);
+		(void)http_file_too_large(call);
 		return 0;
 	}
 	return len;
@@ -442,6 +413,8 @@ static void set_call(struct http_call *call, const struct http_request *request)
 	call->max_file = request->max_file;
 	call->cut_above = request->cut_above;
 	call->cut_at = request->cut_above > 0 ? request->cut_at : 0;
+	call->tap = request->tap;
+	call->tap_ctx = request->tap_ctx;
 	call->curl_text = mh_alloc(CURL_ERROR_SIZE);
 	must(curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header));
 	must(curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body));
@@ -455,8 +428,7 @@ static void set_call(struct http_call *call, const struct http_request *request)
 	must(curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->curl_text));
 	must(curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms));
 	if (call->answer_fd > 0)
-		must(curl_easy_setopt(easy, CURLOPT_BUFFERSIZE,
-				      (long)HTTP_FILE_BUFFER_BYTES));
+		http_file_set_up(call);
 }
 
 int http_wire_set_up(struct http_call *call, const struct http_request *request,
@@ -509,8 +481,9 @@ void http_wire_finish(struct http_call *call, CURLcode code)
 	answer->sent_ms = sent_at(call);
 	if (answer->received_ms == 0)
 		answer->received_ms = clock_wall_ms();
+	http_file_finish(call);
 	answer->cut = answer->cut && answer->err.cls == MH_OK; /* what was cut is there */
-	if ((code == CURLE_OK && call->headers_done) || answer->cut) {
+	if ((code == CURLE_OK && call->headers_done && !call->held_lost) || answer->cut) {
 		answer->status = status_of(call);
 		answer->err = (struct mh_err)MH_ERR_INIT;
 		return;

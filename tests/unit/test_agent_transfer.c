@@ -70,6 +70,44 @@ static void checksums_are_those_of_the_check_string(void **ctx)
 	}
 }
 
+/* Short updates go byte by byte, long ones many bytes at a time. */
+static void checksums_are_the_same_in_whatever_pieces(void **ctx)
+{
+	static unsigned char data[5000];
+	uint32_t dice = 1;
+
+	(void)ctx;
+	for (size_t i = 0; i < sizeof(data); i++) {
+		dice = dice * 1664525 + 1013904223;
+		data[i] = (unsigned char)(dice >> 24);
+	}
+	for (size_t kind = 0; checksum_names[kind]; kind++) {
+		for (size_t len = 0; len < sizeof(data); len += 1 + len / 7) {
+			CLEAN(free) char *whole = NULL, *slow = NULL, *joined = NULL;
+			struct checksum c, next;
+			size_t cut = len ? (size_t)(dice = dice * 1664525 + 5) % len : 0;
+
+			assert_true(checksum_begin(&c, checksum_names[kind]));
+			checksum_update(&c, data, len);
+			whole = checksum_end(&c);
+			assert_true(checksum_begin(&c, checksum_names[kind]));
+			for (size_t i = 0; i < len; i++)
+				checksum_update(&c, data + i, 1);
+			slow = checksum_end(&c);
+			assert_string_equal(whole, slow);
+			assert_true(checksum_begin(&c, checksum_names[kind]));
+			assert_true(checksum_begin(&next, checksum_names[kind]));
+			if (!checksum_can_join(&c))
+				continue;
+			checksum_update(&c, data, cut);
+			checksum_update(&next, data + cut, len - cut);
+			checksum_join(&c, &next, len - cut);
+			joined = checksum_end(&c);
+			assert_string_equal(whole, joined);
+		}
+	}
+}
+
 /* --- the journal ---------------------------------------------------------------------
  */
 
@@ -291,6 +329,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_upload_never_has_more_than_ten_thousand_parts),
 		cmocka_unit_test(checksums_are_those_of_the_check_string),
+		cmocka_unit_test(checksums_are_the_same_in_whatever_pieces),
 		cmocka_unit_test(the_journal_of_an_upload_is_read_back),
 		cmocka_unit_test(
 			a_journal_that_is_damaged_or_of_another_output_counts_for_nothing),
