@@ -289,6 +289,21 @@ def H_001_22_a_stage_with_an_open_approval_is_locked_until_it_is_over(w):
         w.answer("Approval", answer)
         equal(w.status(first), status)
         equal((w.stage("Approval"), w.waiting("Approval")), ((second, "InProgress"), []))
+    with w.apart() as (v, admin):
+        admin.virtual()
+        first = v.create({"Source": ["Fetch"], "Approval": ["Ask?"], "Deploy": ["Ship"]})
+        v.done("Fetch")
+        second = v.start()
+        v.done("Fetch")
+        admin.advance(days=7, ms=-1)
+        equal((v.status(first), v.waiting("Approval")), ("InProgress", [second]))
+        token = v.token("Approval")
+        admin.advance(ms=1)
+        equal((v.status(first), v.stage("Approval")), ("Failed", (second, "InProgress")))
+        asked = v.actions(first)[-1]
+        equal((asked["status"], asked["output"]["executionResult"]["errorDetails"]["code"]), ("Failed", "Timeout"))
+        raises("InvalidApprovalTokenException", v.answer, "Approval", "Approved", token)
+        v.idle("Ship")
 
 
 @statement

@@ -11,12 +11,14 @@ Custom actions do all the work, and the story is their worker: nothing happens b
 little to wait for. Every action's job has a queue of its own (the value of a queryable property), so that one
 emulator serves many pipelines. `w.cp` is the boto3 client, `w.aws` the stock AWS CLI.
 """
+import contextlib
 import functools
 import itertools
 import os
 import sys
 
 from mh import js, tap
+from mh.admin import Admin
 from mh.cli import Cli
 from mh.programs import Place, conf_value, wait_for
 from mh.tap import check, equal, raises
@@ -45,10 +47,10 @@ def where(artifact):
 
 
 class Server:
-    """The emulator of a file, started by its first statement."""
+    """The emulator of a file, started by its first statement; or one of a statement's own."""
 
-    def __init__(self):
-        self.place = None
+    def __init__(self, *options):
+        self.place, self.options = None, options
 
     def start(self):
         if self.place:
@@ -60,7 +62,7 @@ class Server:
             f.write("third_party = " + conf_value((
                 {"type": "Deploy/ThirdParty/Acme/1", "client_id": CLIENT, "client_token": CLIENT_TOKEN},)) + ";\n")
         os.makedirs(self.place.path("git"))
-        self.emulator = self.place.emulator("--config", self.place.path("emulator.conf"))
+        self.emulator = self.place.emulator("--config", self.place.path("emulator.conf"), *self.options)
         self.cp, self.s3 = self.emulator.client("codepipeline"), self.emulator.client("s3")
         if os.environ.get("MH_CLIENT") == "js":
             self.cp = js.Client(self.place, self.emulator.endpoint)
@@ -151,10 +153,23 @@ class Job:
 class World:
     """One statement's pipeline, its operator and its workers."""
 
-    def __init__(self, tag):
+    def __init__(self, tag, server=None):
+        server = server or SERVER
         self.tag, self.name = tag, f"h-{tag}"
-        self.place, self.emulator, self.cp, self.s3 = SERVER.place, SERVER.emulator, SERVER.cp, SERVER.s3
+        self.place, self.emulator, self.cp, self.s3 = server.place, server.emulator, server.cp, server.s3
         self.categories, self.created, self.names = {}, set(), []
+
+    @contextlib.contextmanager
+    def apart(self, *options):
+        """The same world in an emulator of its own, whose clock may be moved: (world, its admin interface)."""
+        server = Server("--admin", *options)
+        server.start()
+        try:
+            yield World(self.tag, server), Admin(server.emulator)
+        except BaseException:
+            server.stop(*sys.exc_info())
+            raise
+        server.stop()
 
     @property
     def aws(self):
