@@ -11,6 +11,7 @@ struct work { /* one operation on its way through the writer */
 	const struct op *op;
 	const struct model_op *shapes;
 	struct json_object *in, *out;
+	const char *base_url;
 };
 
 /* ---- the wire ---- */
@@ -94,7 +95,10 @@ static int run_work(struct op_ctx *ctx, void *arg, struct api_error *err)
 {
 	struct work *w = arg;
 	struct mh_err why = MH_ERR_INIT;
-	int rc = w->op->run(ctx, w->in, w->out, err);
+	int rc;
+
+	ctx->base_url = w->base_url;
+	rc = w->op->run(ctx, w->in, w->out, err);
 
 	/* Here, so that a wrong answer takes its changes back with it. */
 	if (!ctx->settings->check_answers)
@@ -137,7 +141,7 @@ static int serve(const struct front *f, const struct front_request *r, struct wo
 void front_serve(const struct front *front, const struct front_request *request,
 		 struct front_answer *ret)
 {
-	struct work w = { 0 };
+	struct work w = { .base_url = request->base_url };
 
 	*ret = (struct front_answer){ .status = 200 };
 	if (serve(front, request, &w, &ret->error) != 0) {

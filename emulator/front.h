@@ -24,6 +24,7 @@ struct front {
 struct front_request {
 	const char *target; /* X-Amz-Target, or NULL */
 	const char *content_type; /* or NULL */
+	const char *base_url; /* as in struct op_ctx */
 	const char *body;
 	size_t body_len;
 	bool body_too_large; /* more than FRONT_BODY_MAX came; body is not looked at */

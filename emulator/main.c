@@ -18,6 +18,7 @@
 #include "emulator/server.h"
 #include "emulator/store/pipelines.h"
 #include "emulator/store/store.h"
+#include "emulator/store/webhooks.h"
 #include "emulator/tls.h"
 #include "emulator/wait.h"
 #include "lib/base/fault.h"
@@ -111,7 +112,8 @@ static int open_key(struct emulator *e, struct mh_err *err)
 	if (rc == 0 || err->cls != MH_E_NOTFOUND)
 		return rc;
 	if (!e->new_key &&
-	    (store_pipeline_any_sealed(e->store, &sealed, err) != 0 || sealed))
+	    (store_pipeline_any_sealed(e->store, &sealed, err) != 0 || sealed ||
+	     webhooks_any_sealed(e->store, &sealed, err) != 0 || sealed))
 		return -1; /* sealed: it says that the key is missing */
 	return creds_key_open(e->settings->data_dir, &e->key, err);
 }

@@ -50,6 +50,8 @@ struct op_ctx {
 	const struct settings *settings;
 	const struct creds_key *creds_key; /* seals job credentials and secret
 					      configuration, tags page tokens */
+	const char *base_url; /* how the caller reaches this server, for URLs that it is
+				 told ("http://127.0.0.1:4599"); NULL: not over HTTP */
 	const char *caller_arn; /* of the request's access key; "" for the engine's own
 				   calls */
 	bool wake_builtin; /* set: after the commit, built-in workers look for work */

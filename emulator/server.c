@@ -85,10 +85,27 @@ static void log_call(const struct request *r, const struct front_answer *a)
 			  LOG_I("ms", clock_mono_ms() - r->begun_ms), LOG_END);
 }
 
+/* By the name that the client has for this server; it goes into URLs, so it may not hold
+ * anything else. */
+static char *base_url_of(const struct request *r, struct MHD_Connection *connection)
+{
+	static const char allowed[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+		"0123456789.-_:[]";
+	const char *scheme = r->server->tls.cert ? "https://" : "http://";
+	const char *host = server_header(connection, "Host");
+
+	if (host && *host && strlen(host) <= 255 && host[strspn(host, allowed)] == '\0')
+		return mh_concat(scheme, host);
+	return mh_format("%s127.0.0.1:%d", scheme, r->server->port);
+}
+
 static enum MHD_Result serve_api(struct request *r, struct MHD_Connection *connection,
 				 struct sigv4_request *signed_request)
 {
+	CLEAN(free) char *base_url = base_url_of(r, connection);
 	struct front_request in = {
+		.base_url = base_url,
 		.target = server_header(connection, "X-Amz-Target"),
 		.content_type = server_header(connection, "Content-Type"),
 		.body = buf_text(&r->body),

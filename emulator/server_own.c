@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "emulator/delivery.h"
 #include "lib/base/clock.h"
 #include "lib/base/fault.h"
 
@@ -214,6 +215,41 @@ static enum MHD_Result answer_admin(const struct request *r,
 	return send_json(r, connection, answer);
 }
 
+/* ---- webhooks ---- */
+
+static enum MHD_Result answer_webhook(const struct request *r,
+				      struct MHD_Connection *connection,
+				      const char *method)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+		connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	const struct front *front = &r->server->o.front;
+	const char *path = r->target + strlen(DELIVERY_PREFIX);
+	CLEAN(free) char *token = mh_strndup(path, strcspn(path, "?"));
+	const struct delivery d = {
+		.token = token,
+		.body = buf_text(&r->body),
+		.body_len = r->body.len,
+		.sha1 = server_header(connection, "X-Hub-Signature"),
+		.sha256 = server_header(connection, "X-Hub-Signature-256"),
+		.event = server_header(connection, "X-GitHub-Event"),
+		.from = info ? info->client_addr : NULL,
+	};
+	CLEAN(json) struct json_object *answer = NULL;
+	struct api_error err = { 0 };
+
+	(void)method; /* POST */
+	if (r->body_too_large) {
+		(void)api_fail(&err, "RequestEntityTooLargeException",
+			       "The delivery is larger than %d bytes.", FRONT_BODY_MAX);
+		err.status = 413;
+	}
+	if (r->body_too_large ||
+	    delivery_serve(front->writer, front->creds_key, &d, &answer, &err) != 0)
+		return server_send_error(r, connection, &err);
+	return send_json(r, connection, answer);
+}
+
 /* ---- the table ---- */
 
 static const struct own_path {
@@ -228,6 +264,7 @@ static const struct own_path {
 	{ "/_millhand/events", true, "GET", answer_events, false },
 	{ "/_millhand/health", false, "GET HEAD", answer_health, false },
 	{ "/_millhand/wait", true, "GET", answer_wait, false },
+	{ DELIVERY_PREFIX, true, "POST", answer_webhook, true },
 };
 
 static bool fits(const struct own_path *p, const char *target)

@@ -17,6 +17,13 @@ char *arn_of_pipeline(struct op_ctx *ctx, const char *name)
 	return arn_of(ctx, name);
 }
 
+char *arn_of_webhook(struct op_ctx *ctx, const char *name)
+{
+	CLEAN(free) char *rest = mh_concat("webhook:", name);
+
+	return arn_of(ctx, rest);
+}
+
 /* The next part of *text up to a separator, which is taken too; NULL when there is none.
  * The caller frees it. */
 static char *take_part(const char **text, char separator)
@@ -59,14 +66,20 @@ static int parse_type(const char *arn, const char *rest, struct tagged *ret,
 static int parse_rest(const char *arn, const char *rest, struct tagged *ret,
 		      struct api_error *err)
 {
-	static const char type[] = "actiontype:";
+	static const char type[] = "actiontype:", webhook[] = "webhook:";
 
 	/* Policies write it with a capital T. */
 	if (strncasecmp(rest, type, strlen(type)) == 0)
 		return parse_type(arn, rest + strlen(type), ret, err);
-	if (strpbrk(rest, ":/") != NULL)
-		return invalid(arn, "pipelines and custom action types have tags", err);
 	ret->kind = TAGGED_PIPELINE;
+	if (strncmp(rest, webhook, strlen(webhook)) == 0) {
+		ret->kind = TAGGED_WEBHOOK;
+		rest += strlen(webhook);
+	}
+	if (*rest == '\0' || strpbrk(rest, ":/") != NULL)
+		return invalid(arn,
+			       "pipelines, webhooks and custom action types have tags",
+			       err);
 	ret->name = mh_strdup(rest);
 	return 0;
 }

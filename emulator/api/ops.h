@@ -21,6 +21,12 @@ OP(op_list_action_types);
 OP(op_list_tags_for_resource);
 OP(op_tag_resource);
 OP(op_untag_resource);
+/* webhooks.c */
+OP(op_delete_webhook);
+OP(op_deregister_webhook_with_third_party);
+OP(op_list_webhooks);
+OP(op_put_webhook);
+OP(op_register_webhook_with_third_party);
 /* pipelines.c */
 OP(op_create_pipeline);
 OP(op_delete_pipeline);

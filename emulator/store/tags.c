@@ -22,6 +22,10 @@ static void query(struct store *s, const struct tagged *t, struct stmt *q)
 			    " AND provider = ? AND version = ? AND deleted_ms = 0",
 			    "sss", t->category, t->provider, t->version);
 		return;
+	case TAGGED_WEBHOOK:
+		store_query(s, q, "SELECT tags FROM webhooks WHERE name = ?", "s",
+			    t->name);
+		return;
 	}
 	MH_BUG("no such kind");
 }
@@ -54,6 +58,10 @@ int store_tags_set(struct store *s, const struct tagged *t, const char *tags,
 				  "UPDATE action_types SET tags = ? WHERE category = ?"
 				  " AND provider = ? AND version = ?",
 				  "ssss", tags, t->category, t->provider, t->version);
+	case TAGGED_WEBHOOK:
+		return store_exec(s, NULL, err,
+				  "UPDATE webhooks SET tags = ? WHERE name = ?", "ss",
+				  tags, t->name);
 	}
 	MH_BUG("no such kind");
 }

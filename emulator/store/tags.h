@@ -7,11 +7,11 @@
 
 #include "emulator/store/store.h"
 
-enum tagged_kind { TAGGED_PIPELINE, TAGGED_ACTION_TYPE };
+enum tagged_kind { TAGGED_PIPELINE, TAGGED_ACTION_TYPE, TAGGED_WEBHOOK };
 
 struct tagged {
 	enum tagged_kind kind;
-	char *name; /* of a pipeline */
+	char *name; /* of a pipeline or a webhook */
 	char *category, *provider, *version; /* of a custom action type */
 };
 void tagged_done(struct tagged *t);
