@@ -14,6 +14,7 @@
 #include "emulator/s3/blob.h"
 #include "emulator/s3/chunked.h"
 #include "emulator/s3/digest.h"
+#include "emulator/s3/lane.h"
 #include "emulator/s3/range.h"
 #include "emulator/s3/s3.h"
 #include "emulator/s3/target.h"
@@ -154,6 +155,7 @@ struct upload {
 	struct s3_request *request;
 	struct blob blob;
 	struct digests digests;
+	struct lane lane; /* the way of the decoded bytes to file and digests */
 	int64_t size, max;
 
 	bool decodes; /* the body is aws-chunked */

@@ -131,6 +131,18 @@ static int check_size_headers(struct s3_request *r, struct upload *u)
 	return 0;
 }
 
+/* To the file, then to the digests. */
+static int pass_piece(struct upload *u, struct mh_err *err)
+{
+	size_t len;
+	const char *piece = lane_piece(&u->lane, &len);
+
+	if (len > 0 && blob_write(&u->blob, piece, len, err) != 0)
+		return -1;
+	lane_pass(&u->lane);
+	return 0;
+}
+
 /* Decoded bytes, from wherever they came. */
 static int take_bytes(void *ctx, const void *data, size_t len, struct mh_err *err)
 {
@@ -139,10 +151,20 @@ static int take_bytes(void *ctx, const void *data, size_t len, struct mh_err *er
 	if ((int64_t)len > u->max - u->size)
 		return s3_fail(u->request, "EntityTooLarge");
 	u->size += (int64_t)len;
-	digests_update(&u->digests, data, len);
 	if (u->chunk.wanted != 0)
 		digests_update(&u->chunk, data, len);
-	return blob_write(&u->blob, data, len, err);
+	for (const char *p = data; len > 0;) {
+		size_t room;
+		char *to = lane_room(&u->lane, &room);
+		size_t n = len < room ? len : room;
+
+		memcpy(to, p, n);
+		p += n;
+		len -= n;
+		if (lane_filled(&u->lane, n) && pass_piece(u, err) != 0)
+			return -1;
+	}
+	return 0;
 }
 
 static int take_chunk_end(void *ctx, const char *signature, struct mh_err *err)
@@ -187,6 +209,7 @@ int upload_begin(struct s3_request *r)
 			      .max = r->s3->settings->max_object_bytes,
 			      .declared = -1 };
 	r->upload = u;
+	lane_init(&u->lane, &u->digests);
 	if (parse_md5(r, u) != 0 || parse_sha256(r, u) != 0 ||
 	    parse_checksum(r, u) != 0 || check_size_headers(r, u) != 0)
 		return -1;
@@ -318,14 +341,23 @@ static int check_digests(struct s3_request *r, struct upload *u)
 int upload_finish(struct s3_request *r)
 {
 	struct upload *u = r->upload;
+	struct mh_err err = MH_ERR_INIT;
 
-	return check_decoded(r, u) == 0 && check_digests(r, u) == 0 ? 0 : -1;
+	if (check_decoded(r, u) != 0)
+		return -1;
+	if (pass_piece(u, &err) != 0) {
+		give_up(r, &err);
+		return -1;
+	}
+	lane_end(&u->lane);
+	return check_digests(r, u);
 }
 
 void upload_free(struct upload *u)
 {
 	if (u == NULL)
 		return;
+	lane_done(&u->lane);
 	blob_done(&u->request->s3->blobs, &u->blob);
 	digests_done(&u->digests);
 	digests_done(&u->chunk);

@@ -4,6 +4,7 @@
 
 #include "emulator/s3/chunked.h"
 #include "emulator/s3/digest.h"
+#include "emulator/s3/lane.h"
 #include "emulator/s3/range.h"
 #include "emulator/s3/target.h"
 #include "emulator/s3/xml.h"
@@ -303,6 +304,80 @@ static void crcs_of_parts_join_to_the_crc_of_the_whole(void **state)
 	}
 }
 
+/* As many bytes as come, in pieces of that size, through a lane. */
+static void hash_by_lane(size_t total, size_t piece, unsigned char out[DIGEST_MAX_SIZE])
+{
+	struct digests d;
+	struct lane l;
+
+	digests_init(&d, DIGEST_BIT(DIGEST_MD5));
+	lane_init(&l, &d);
+	for (size_t done = 0; done < total;) {
+		size_t room;
+		char *to = lane_room(&l, &room);
+		size_t n = piece < room ? piece : room;
+
+		if (n > total - done)
+			n = total - done;
+		for (size_t i = 0; i < n; i++)
+			to[i] = (char)((done + i) * 31 >> 3);
+		done += n;
+		if (lane_filled(&l, n))
+			lane_pass(&l);
+	}
+	lane_pass(&l);
+	lane_end(&l);
+	(void)digests_end(&d, DIGEST_MD5, out);
+	lane_done(&l);
+	digests_done(&d);
+}
+
+static void a_lane_hashes_bodies_of_any_size_in_order(void **state)
+{
+	static const size_t sizes[] = { 0,
+					1,
+					LANE_PIECE_BYTES - 1,
+					LANE_PIECE_BYTES,
+					LANE_PIECE_BYTES + 1,
+					11 * LANE_PIECE_BYTES,
+					11 * LANE_PIECE_BYTES + 77 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		unsigned char by_lane[DIGEST_MAX_SIZE], at_once[DIGEST_MAX_SIZE];
+		char *all = mh_alloc(sizes[i] + 1);
+
+		for (size_t n = 0; n < sizes[i]; n++)
+			all[n] = (char)(n * 31 >> 3);
+		(void)digest_of(DIGEST_MD5, all, sizes[i], at_once);
+		free(all);
+		hash_by_lane(sizes[i], 32768, by_lane);
+		assert_memory_equal(by_lane, at_once, 16);
+		hash_by_lane(sizes[i], 100003, by_lane);
+		assert_memory_equal(by_lane, at_once, 16);
+	}
+}
+
+static void a_lane_may_be_given_up(void **state)
+{
+	struct digests d;
+	struct lane l;
+
+	(void)state;
+	digests_init(&d, DIGEST_BIT(DIGEST_MD5));
+	lane_init(&l, &d);
+	for (int i = 0; i < 7; i++) {
+		size_t room;
+
+		memset(lane_room(&l, &room), i, LANE_PIECE_BYTES);
+		assert_int_equal(room, LANE_PIECE_BYTES);
+		assert_true(lane_filled(&l, LANE_PIECE_BYTES));
+		lane_pass(&l);
+	}
+	lane_done(&l);
+	digests_done(&d);
+}
+
 static void a_crc_does_not_depend_on_where_the_bytes_are_cut(void **state)
 {
 	unsigned char data[100], whole[DIGEST_MAX_SIZE], cut[DIGEST_MAX_SIZE];
@@ -493,6 +568,8 @@ int main(void)
 		cmocka_unit_test(an_error_document_has_the_elements_of_s3),
 		cmocka_unit_test(digests_give_the_published_check_values),
 		cmocka_unit_test(crcs_of_parts_join_to_the_crc_of_the_whole),
+		cmocka_unit_test(a_lane_hashes_bodies_of_any_size_in_order),
+		cmocka_unit_test(a_lane_may_be_given_up),
 		cmocka_unit_test(a_crc_does_not_depend_on_where_the_bytes_are_cut),
 		cmocka_unit_test(signed_chunks_decode_wherever_they_are_cut),
 		cmocka_unit_test(trailers_are_kept_wherever_they_are_cut),
