@@ -5,10 +5,11 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from mh.events import ACTION, PIPELINE, STAGE, short  # noqa: E402
 from mh.git import Git  # noqa: E402
 from mh.programs import KEY, REGION, SECRET, SHARED, SRC, wait_for  # noqa: E402
 from mh.statements import CLIENT_TOKEN, STORE, THIRD, run, statement, type_id, where  # noqa: E402
-from mh.tap import check, equal, raises, skip  # noqa: E402
+from mh.tap import check, equal, raises  # noqa: E402
 from mh.worker import names_in, zip_of  # noqa: E402
 
 ASKS = {"Source": ["Fetch"], "Approval": ["Ask?"], "Deploy": ["Ship"]}
@@ -308,7 +309,27 @@ def H_002_17_stop_pipeline_execution_waits_or_abandons(w):
 
 @statement
 def H_002_18_events_of_three_kinds_tell_every_change(w):
-    skip("events come later")
+    e = w.create({"Source": ["Fetch"], "Build": ["Compile"]})
+    w.done("Fetch", "Compile")
+    told = w.told("Pipeline SUCCEEDED", e)
+    equal(short(told), ["Pipeline STARTED", "Stage Source STARTED", "Action Source/Fetch STARTED",
+                        "Action Source/Fetch SUCCEEDED", "Stage Source SUCCEEDED", "Stage Build STARTED",
+                        "Action Build/Compile STARTED", "Action Build/Compile SUCCEEDED", "Stage Build SUCCEEDED",
+                        "Pipeline SUCCEEDED"])
+    equal({t["detail-type"] for t in told}, {PIPELINE, STAGE, ACTION})
+    equal({t["source"] for t in told}, {"aws.codepipeline"})
+    failed = w.start()
+    w.fail("Fetch")
+    equal(short(w.told("Pipeline FAILED", failed))[-3:], ["Action Source/Fetch FAILED", "Stage Source FAILED", "Pipeline FAILED"])
+    stopped = w.start()
+    w.take("Fetch")
+    w.stop(stopped, abandon=True)
+    equal(short(w.told("Pipeline STOPPED", stopped))[-5:],
+          ["Pipeline STOPPING", "Stage Source STOPPING", "Action Source/Fetch ABANDONED", "Stage Source STOPPED",
+           "Pipeline STOPPED"])
+    # Other automation follows them: here, what a success starts.
+    follower = w.told("Pipeline SUCCEEDED", e)[-1]["detail"]["pipeline"]
+    check(w.cp.start_pipeline_execution(name=follower)["pipelineExecutionId"], "a next one")
 
 
 @statement

@@ -5,6 +5,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from mh.events import APPROVAL  # noqa: E402
 from mh.programs import SHARED, SRC  # noqa: E402
 from mh.statements import run, statement  # noqa: E402
 from mh.tap import check, equal, raises, skip  # noqa: E402
@@ -166,7 +167,16 @@ def H_003_12_tags_and_file_paths_filter_likewise_on_v2_alone(w):
 
 @statement
 def H_003_13_success_failure_and_a_waiting_approval_can_be_told(w):
-    skip("notifications come later")
+    e = paused(w)
+    asked = w.told("Approval")[-1]
+    equal(asked["detail-type"], APPROVAL)
+    equal(asked["detail"]["message"]["approval"]["token"], token(w))
+    answer(w, "Approved")
+    w.done("Ship")
+    w.told("Pipeline SUCCEEDED", e)
+    failed = w.start()
+    w.fail("Fetch")
+    w.told("Pipeline FAILED", failed)
 
 
 run()

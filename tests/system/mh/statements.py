@@ -20,6 +20,7 @@ import sys
 from mh import js, tap
 from mh.admin import Admin
 from mh.cli import Cli
+from mh.events import check_legal, once, read_file, short
 from mh.programs import Place, conf_value, wait_for
 from mh.tap import check, equal, raises
 
@@ -62,7 +63,9 @@ class Server:
             f.write("third_party = " + conf_value((
                 {"type": "Deploy/ThirdParty/Acme/1", "client_id": CLIENT, "client_token": CLIENT_TOKEN},)) + ";\n")
         os.makedirs(self.place.path("git"))
-        self.emulator = self.place.emulator("--config", self.place.path("emulator.conf"), *self.options)
+        self.events = self.place.path("events.jsonl")
+        self.emulator = self.place.emulator("--config", self.place.path("emulator.conf"), "--events-file", self.events,
+                                            *self.options)
         self.cp, self.s3 = self.emulator.client("codepipeline"), self.emulator.client("s3")
         if os.environ.get("MH_CLIENT") == "js":
             self.cp = js.Client(self.place, self.emulator.endpoint)
@@ -83,6 +86,8 @@ class Server:
                 self.cp.close()
                 print(f"# answered: {' '.join(sorted(self.cp.answered))}", flush=True)
             code = self.emulator.stop()
+            if not failure:
+                check_legal(read_file(self.events))
             place.__exit__(*(failure or (None, None, None)))
             equal(code, 0, "exit code of the emulator")
 
@@ -133,6 +138,10 @@ def run():
     tap.run()
 
 
+def _pipeline_of(detail):
+    return detail.get("pipeline") or detail["message"]["approval"]["pipelineName"]
+
+
 class Job:
     """One that was acknowledged."""
 
@@ -157,6 +166,7 @@ class World:
         server = server or SERVER
         self.tag, self.name = tag, f"h-{tag}"
         self.place, self.emulator, self.cp, self.s3 = server.place, server.emulator, server.cp, server.s3
+        self.server = server
         self.categories, self.created, self.names = {}, set(), []
 
     @contextlib.contextmanager
@@ -354,6 +364,15 @@ class World:
         return [(a["actionName"], a["status"]) for a in self.actions(execution)]
 
     # ---- what the emulator does itself takes a moment ----
+
+    def told(self, last=None, execution=None, count=1):
+        """The events of this pipeline (of an execution), short; waits until `last` is among them so often."""
+        def look():
+            events = [e for e in once(read_file(self.server.events)) if self.name == _pipeline_of(e["detail"])
+                      and execution in (None, e["detail"].get("execution-id"))]
+            return last is None or short(events).count(last) >= count and events
+
+        return wait_for(look, what=f"the event {last} of {self.name}")
 
     def until(self, execution, status, seconds=30):
         def over():
