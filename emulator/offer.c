@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "emulator/engine/catalogue.h"
+#include "emulator/engine/rule_types.h"
 #include "emulator/type_name.h"
 #include "lib/base/json.h"
 #include "lib/base/str.h"
@@ -12,13 +13,25 @@ static const struct settings_offer *offer_at(const struct settings *s, size_t i)
 	return (const struct settings_offer *)s->offers.items + i;
 }
 
+/* Rules of conditions that workers do. */
+static bool is_rule(char *const part[3])
+{
+	CLEAN(json) struct json_object *id = json_object_new_object();
+	const struct rule_type *type;
+
+	json_put_str(id, "provider", part[1]);
+	json_put_str(id, "version", part[2]);
+	type = rule_type_find(id);
+	return strcmp(part[0], "Rule") == 0 && type && type->worker_limit_ms > 0;
+}
+
 static int check_aws(const struct settings_offer *o, struct mh_err *err)
 {
 	CLEAN(free) char *text = mh_strdup(o->aws);
 	char *part[3];
 
 	if (!type_name_split(text, part, ARRAY_LEN(part)) ||
-	    !catalogue_find(part[0], "AWS", part[1], part[2]))
+	    (!catalogue_find(part[0], "AWS", part[1], part[2]) && !is_rule(part)))
 		return mh_err_set(err, MH_E_CONFIG,
 				  "offer: aws = \"%s\" is no action type of AWS that is "
 				  "known here: name one like Build/CodeBuild/1",

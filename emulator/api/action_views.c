@@ -3,27 +3,6 @@
 #include "emulator/api/view.h"
 #include "emulator/engine/engine.h"
 
-#include <string.h>
-
-/* s3location with bucket and key here; jobs say it otherwise. */
-static struct json_object *artifact_details(struct json_object *list)
-{
-	struct json_object *out = json_object_new_array();
-
-	for (size_t i = 0; i < json_object_array_length(list); i++) {
-		struct json_object *from = json_object_array_get_idx(list, i);
-		struct json_object *o = json_object_new_object();
-		struct json_object *location = json_object_new_object();
-
-		json_put_str(location, "bucket", json_opt_str(from, "bucket", ""));
-		json_put_str(location, "key", json_opt_str(from, "key", ""));
-		json_put_str(o, "name", json_opt_str(from, "name", ""));
-		json_put_obj(o, "s3location", location);
-		json_object_array_add(out, o);
-	}
-	return out;
-}
-
 static struct json_object *input_view(const struct action_execution *a)
 {
 	struct json_object *o = json_object_new_object();
@@ -33,7 +12,7 @@ static struct json_object *input_view(const struct action_execution *a)
 	json_put_obj(o, "resolvedConfiguration", json_object_get(a->resolved_masked));
 	json_put_str(o, "roleArn", a->role_arn);
 	json_put_str(o, "region", a->region);
-	json_put_obj(o, "inputArtifacts", artifact_details(a->inputs));
+	json_put_obj(o, "inputArtifacts", view_artifacts(a->inputs));
 	json_put_str(o, "namespace", a->name_space);
 	return o;
 }
@@ -61,7 +40,7 @@ static int put_output(struct op_ctx *ctx, struct json_object *detail,
 	json_put_obj(o, "executionResult", result);
 	/* Until it succeeded, nobody knows that they are there. */
 	json_put_obj(o, "outputArtifacts",
-		     a->status == ACTION_SUCCEEDED ? artifact_details(a->outputs)
+		     a->status == ACTION_SUCCEEDED ? view_artifacts(a->outputs)
 						   : json_object_new_array());
 	json_put_obj(o, "outputVariables",
 		     a->variables ? json_object_get(a->variables)
@@ -88,46 +67,11 @@ static int put_detail(struct op_ctx *ctx, struct json_object *o,
 	return put_output(ctx, o, a, err);
 }
 
-/* ---- the filter ---- */
-
-struct filter {
-	int64_t execution; /* seq; 0: all of the pipeline */
-	int64_t from_seq;
-	char *what; /* what a page token is bound to */
-};
-
-static void clean_filter(struct filter *f)
-{
-	free(f->what);
-}
-
-static int read_filter(struct op_ctx *ctx, const char *pipeline, struct json_object *in,
-		       struct filter *ret, struct api_error *err)
-{
-	struct json_object *filter = json_opt_object(in, "filter");
-	struct json_object *latest = json_opt_object(filter, "latestInPipelineExecution");
-	const char *range = json_opt_str(latest, "startTimeRange", "All");
-	const char *id = json_opt_str(latest ? latest : filter, "pipelineExecutionId",
-				      NULL);
-	CLEAN(execution) struct execution e = { 0 };
-
-	if (id && view_find_execution(ctx, pipeline, id, &e, err) != 0)
-		return -1;
-	*ret = (struct filter){
-		.execution = e.seq,
-		/* Latest: of the last attempt alone. */
-		.from_seq = strcmp(range, "Latest") == 0 ? e.first_action : 0,
-		.what = mh_format("ListActionExecutions %s %s %s", pipeline, id ? id : "",
-				  range),
-	};
-	return 0;
-}
-
 int op_list_action_executions(struct op_ctx *ctx, struct json_object *in,
 			      struct json_object *out, struct api_error *err)
 {
 	CLEAN(pipeline) struct pipeline p = { 0 };
-	CLEAN(filter) struct filter f = { 0 };
+	CLEAN(view_filter) struct view_filter f = { 0 };
 	CLEAN(action_execution_list) struct action_execution_list rows = { 0 };
 	int64_t max = json_opt_i64(in, "maxResults", VIEW_PAGE_MAX), before = 0;
 	struct json_object *list = json_object_new_array();
@@ -136,7 +80,7 @@ int op_list_action_executions(struct op_ctx *ctx, struct json_object *in,
 
 	json_put_obj(out, "actionExecutionDetails", list);
 	if (pipeline_load(ctx, json_opt_str(in, "pipelineName", ""), 0, &p, err) != 0 ||
-	    read_filter(ctx, p.name, in, &f, err) != 0 ||
+	    view_filter_read(ctx, "ListActionExecutions", p.name, in, &f, err) != 0 ||
 	    view_page_open(ctx, f.what, in, &before, err) != 0)
 		return -1;
 	if (action_executions_page(ctx->store, p.name, f.execution, f.from_seq, before,

@@ -1,5 +1,5 @@
 /* DisableStageTransition, EnableStageTransition, StopPipelineExecution,
- * RetryStageExecution. */
+ * RetryStageExecution, RollbackStage. */
 #include "emulator/api/ops.h"
 #include "emulator/engine/engine.h"
 
@@ -54,6 +54,21 @@ int op_retry_stage_execution(struct op_ctx *ctx, struct json_object *in,
 
 	if (pipeline_load(ctx, json_opt_str(in, "pipelineName", ""), 0, &p, err) != 0 ||
 	    engine_retry(ctx, &p, json_opt_str(in, "stageName", ""), id, all, err) != 0)
+		return -1;
+	json_put_str(out, "pipelineExecutionId", id);
+	return 0;
+}
+
+int op_rollback_stage(struct op_ctx *ctx, struct json_object *in, struct json_object *out,
+		      struct api_error *err)
+{
+	CLEAN(pipeline) struct pipeline p = { 0 };
+	char id[STR_UUID_SIZE];
+
+	if (pipeline_load(ctx, json_opt_str(in, "pipelineName", ""), 0, &p, err) != 0 ||
+	    engine_rollback(ctx, &p, json_opt_str(in, "stageName", ""),
+			    json_opt_str(in, "targetPipelineExecutionId", ""), id,
+			    err) != 0)
 		return -1;
 	json_put_str(out, "pipelineExecutionId", id);
 	return 0;

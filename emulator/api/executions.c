@@ -75,6 +75,17 @@ static bool is_source(const struct action_execution *a)
 	return strcmp(json_opt_str(a->type, "category", ""), "Source") == 0;
 }
 
+static void put_rollback(struct json_object *o, const struct execution *e)
+{
+	struct json_object *metadata;
+
+	if (!e->rollback_target)
+		return;
+	metadata = json_object_new_object();
+	json_put_str(metadata, "rollbackTargetPipelineExecutionId", e->rollback_target);
+	json_put_obj(o, "rollbackMetadata", metadata);
+}
+
 static void put_common(struct json_object *o, const struct execution *e)
 {
 	json_put_str(o, "pipelineExecutionId", e->id);
@@ -82,7 +93,8 @@ static void put_common(struct json_object *o, const struct execution *e)
 	json_put_str(o, "statusSummary", e->status_summary);
 	json_put_obj(o, "trigger", trigger(e));
 	json_put_str(o, "executionMode", execution_mode_name(e->mode));
-	json_put_str(o, "executionType", VIEW_EXECUTION_TYPE);
+	json_put_str(o, "executionType", view_execution_type(e->rollback_target));
+	put_rollback(o, e);
 }
 
 /* ---- GetPipelineExecution ---- */
@@ -110,9 +122,11 @@ static int put_artifact_revisions(struct op_ctx *ctx, struct json_object *o,
 {
 	CLEAN(action_execution_list) struct action_execution_list list = { 0 };
 	struct json_object *revisions = json_object_new_array();
+	int64_t from;
 
 	json_put_obj(o, "artifactRevisions", revisions);
-	if (action_executions_succeeded(ctx->store, e->seq, &list, err) != 0)
+	if (view_source_execution(ctx, e, &from, err) != 0 ||
+	    action_executions_succeeded(ctx->store, from, &list, err) != 0)
 		return -1;
 	for (size_t i = 0; i < list.count; i++) {
 		if (is_source(&list.items[i]))
@@ -168,9 +182,11 @@ static int put_source_revisions(struct op_ctx *ctx, struct json_object *o,
 {
 	CLEAN(action_execution_list) struct action_execution_list list = { 0 };
 	struct json_object *revisions = json_object_new_array();
+	int64_t from;
 
 	json_put_obj(o, "sourceRevisions", revisions);
-	if (action_executions_succeeded(ctx->store, e->seq, &list, err) != 0)
+	if (view_source_execution(ctx, e, &from, err) != 0 ||
+	    action_executions_succeeded(ctx->store, from, &list, err) != 0)
 		return -1;
 	for (size_t i = 0; i < list.count; i++) {
 		const struct action_execution *a = &list.items[i];

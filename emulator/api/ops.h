@@ -44,7 +44,12 @@ OP(op_put_action_revision);
 OP(op_disable_stage_transition);
 OP(op_enable_stage_transition);
 OP(op_retry_stage_execution);
+OP(op_rollback_stage);
 OP(op_stop_pipeline_execution);
+/* rules.c */
+OP(op_list_rule_executions);
+OP(op_list_rule_types);
+OP(op_override_stage_condition);
 /* approvals.c */
 OP(op_put_approval_result);
 /* jobs.c */

@@ -57,6 +57,70 @@ int view_find_action(const struct pipeline *p, const char *stage, const char *ac
 	return 0;
 }
 
+const char *view_execution_type(bool rollback)
+{
+	return rollback ? "ROLLBACK" : "STANDARD";
+}
+
+int view_source_execution(struct op_ctx *ctx, const struct execution *e, int64_t *ret_seq,
+			  struct mh_err *err)
+{
+	CLEAN(execution) struct execution target = { 0 };
+	bool found = false;
+
+	if (e->rollback_target &&
+	    executions_find(ctx->store, e->pipeline, e->rollback_target, &target, &found,
+			    err) != 0)
+		return -1;
+	*ret_seq = found ? target.seq : e->seq;
+	return 0;
+}
+
+void view_filter_done(struct view_filter *f)
+{
+	free(f->what);
+}
+
+int view_filter_read(struct op_ctx *ctx, const char *op, const char *pipeline,
+		     struct json_object *in, struct view_filter *ret,
+		     struct api_error *err)
+{
+	struct json_object *filter = json_opt_object(in, "filter");
+	struct json_object *latest = json_opt_object(filter, "latestInPipelineExecution");
+	const char *range = json_opt_str(latest, "startTimeRange", "All");
+	const char *id = json_opt_str(latest ? latest : filter, "pipelineExecutionId",
+				      NULL);
+	CLEAN(execution) struct execution e = { 0 };
+
+	if (id && view_find_execution(ctx, pipeline, id, &e, err) != 0)
+		return -1;
+	*ret = (struct view_filter){
+		.execution = e.seq,
+		/* Latest: of the last attempt alone. */
+		.from_seq = strcmp(range, "Latest") == 0 ? e.first_action : 0,
+		.what = mh_format("%s %s %s %s", op, pipeline, id ? id : "", range),
+	};
+	return 0;
+}
+
+struct json_object *view_artifacts(struct json_object *list)
+{
+	struct json_object *out = json_object_new_array();
+
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		struct json_object *from = json_object_array_get_idx(list, i);
+		struct json_object *o = json_object_new_object();
+		struct json_object *location = json_object_new_object();
+
+		json_put_str(location, "bucket", json_opt_str(from, "bucket", ""));
+		json_put_str(location, "key", json_opt_str(from, "key", ""));
+		json_put_str(o, "name", json_opt_str(from, "name", ""));
+		json_put_obj(o, "s3location", location);
+		json_object_array_add(out, o);
+	}
+	return out;
+}
+
 int view_page_open(struct op_ctx *ctx, const char *what, struct json_object *in,
 		   int64_t *ret_before, struct api_error *err)
 {

@@ -137,7 +137,7 @@ static struct json_object *stage_execution_view(const struct stage_execution *s)
 
 	json_put_str(o, "pipelineExecutionId", s->execution_id);
 	json_put_str(o, "status", stage_status_name(status));
-	json_put_str(o, "type", VIEW_EXECUTION_TYPE);
+	json_put_str(o, "type", view_execution_type(s->rollback));
 	return o;
 }
 
@@ -182,8 +182,12 @@ static struct json_object *retry_view(const struct stage_execution *s)
 {
 	struct json_object *o = json_object_new_object();
 
-	json_put_i64(o, "manualStageRetryAttempt", s->manual_retries);
-	json_put_str(o, "latestRetryTrigger", "ManualStageRetry");
+	if (s->auto_retries > 0)
+		json_put_i64(o, "autoStageRetryAttempt", s->auto_retries);
+	if (s->manual_retries > 0)
+		json_put_i64(o, "manualStageRetryAttempt", s->manual_retries);
+	json_put_str(o, "latestRetryTrigger",
+		     s->retried_by_itself ? "AutomatedStageRetry" : "ManualStageRetry");
 	return o;
 }
 
@@ -199,7 +203,7 @@ static int put_latest_stage(struct op_ctx *ctx, const struct state *s, const cha
 	if (!found)
 		return 0;
 	json_put_obj(out, "latestExecution", stage_execution_view(&latest));
-	if (latest.manual_retries > 0)
+	if (latest.manual_retries + latest.auto_retries > 0)
 		json_put_obj(out, "retryStageMetadata", retry_view(&latest));
 	return 0;
 }
@@ -215,7 +219,9 @@ static int stage_state(struct op_ctx *ctx, const struct state *s,
 	if (put_transition(ctx, s->pipeline.name, stage, o, &e) != 0)
 		return api_fail_internal(err, &e);
 	if (put_inbound(ctx, s, stage, o, &e) != 0 ||
-	    (s->mode != MODE_PARALLEL && put_latest_stage(ctx, s, stage, o, &e) != 0))
+	    (s->mode != MODE_PARALLEL && put_latest_stage(ctx, s, stage, o, &e) != 0) ||
+	    view_put_conditions(ctx, s->pipeline.name, s->mode != MODE_PARALLEL, declared,
+				o, &e) != 0)
 		return api_fail_internal(err, &e);
 	return put_actions(ctx, s, stage, declared, o, err);
 }

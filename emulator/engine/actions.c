@@ -169,22 +169,22 @@ static int prepare(struct op_ctx *ctx, struct start *st, struct mh_err *err)
 	return action_artifacts(ctx, st->run, st->declared, &st->action, err);
 }
 
-static int create_job(struct op_ctx *ctx, struct start *st, enum job_executor executor,
+static int create_job(struct op_ctx *ctx, int64_t action, enum job_executor executor,
 		      const struct action_type *type, const char *type_name,
-		      struct mh_err *err)
+		      struct json_object *config, struct mh_err *err)
 {
 	const char *queryable = action_type_queryable(type);
-	const char *value = queryable ? json_opt_str(st->config, queryable, NULL) : NULL;
+	const char *value = queryable ? json_opt_str(config, queryable, NULL) : NULL;
 
 	if (executor == EXECUTOR_BUILTIN)
 		ctx->wake_builtin = true;
-	return job_create(ctx, st->action.seq, executor, type_name, value, NULL,
-			  ctx->now_ms, err);
+	return job_create(ctx, action, executor, type_name, value, NULL, ctx->now_ms,
+			  err);
 }
 
 /* Under the custom type, whether somebody created that or not. */
-static int create_offered_job(struct op_ctx *ctx, struct start *st, const char *as,
-			      struct mh_err *err)
+int job_create_offered(struct op_ctx *ctx, int64_t action, const char *as,
+		       struct json_object *config, struct mh_err *err)
 {
 	CLEAN(json) struct json_object *id = type_name_id(as);
 	struct action_type type = { 0 };
@@ -193,7 +193,7 @@ static int create_offered_job(struct op_ctx *ctx, struct start *st, const char *
 
 	if (type_load(ctx, id, &type, &found, err) != 0)
 		return -1;
-	rc = create_job(ctx, st, EXECUTOR_WORKER, &type, as, err);
+	rc = create_job(ctx, action, EXECUTOR_WORKER, &type, as, config, err);
 	if (found)
 		action_type_done(&type);
 	return rc;
@@ -205,10 +205,10 @@ static int hand_to_program(struct op_ctx *ctx, struct start *st, struct mh_err *
 	CLEAN(free) char *type = type_name_of(st->action.type);
 
 	if (as)
-		return create_offered_job(ctx, st, as, err);
-	return create_job(ctx, st,
+		return job_create_offered(ctx, st->action.seq, as, st->config, err);
+	return create_job(ctx, st->action.seq,
 			  st->by == BY_WORKER ? EXECUTOR_WORKER : EXECUTOR_BUILTIN,
-			  &st->type, type, err);
+			  &st->type, type, st->config, err);
 }
 
 /* Gives the work to whoever does it, and limits its time. */
@@ -358,6 +358,8 @@ static int publish(struct op_ctx *ctx, const struct action_execution *a,
 
 int action_succeed(struct op_ctx *ctx, struct work *w, struct mh_err *err)
 {
+	if (w->action.condition)
+		return rule_end(ctx, w, NULL, NULL, err);
 	if (publish(ctx, &w->action, err) != 0 ||
 	    source_taken(ctx, &w->action, err) != 0 ||
 	    timers_delete_of(ctx->store, w->action.seq, err) != 0 ||
@@ -369,6 +371,8 @@ int action_succeed(struct op_ctx *ctx, struct work *w, struct mh_err *err)
 int action_fail(struct op_ctx *ctx, struct work *w, const char *code, const char *message,
 		struct mh_err *err)
 {
+	if (w->action.condition)
+		return rule_end(ctx, w, code, message, err);
 	if (timers_delete_of(ctx->store, w->action.seq, err) != 0 ||
 	    set_failed(ctx, &w->run, &w->action, code, message, err) != 0)
 		return -1;

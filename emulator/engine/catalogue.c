@@ -122,7 +122,7 @@ static struct json_object *property(const char *word, size_t len)
 	return p;
 }
 
-static struct json_object *properties(const char *keys)
+struct json_object *catalogue_properties(const char *keys)
 {
 	struct json_object *list = json_object_new_array();
 
@@ -144,7 +144,7 @@ struct json_object *catalogue_definition(const struct catalogue_entry *e)
 	json_put_str(id, "provider", e->provider);
 	json_put_str(id, "version", "1");
 	json_put_obj(def, "id", id);
-	json_put_obj(def, "actionConfigurationProperties", properties(e->keys));
+	json_put_obj(def, "actionConfigurationProperties", catalogue_properties(e->keys));
 	put_counts(def, "inputArtifactDetails", e->in_min, e->in_max);
 	put_counts(def, "outputArtifactDetails", e->out_min, e->out_max);
 	return def;

@@ -28,5 +28,7 @@ const struct catalogue_entry *catalogue_find(const char *category, const char *o
 bool catalogue_is_open(const struct catalogue_entry *e);
 /* The API's ActionType for an entry; the caller's to release. */
 struct json_object *catalogue_definition(const struct catalogue_entry *e);
+/* The properties that a list of keys stands for; the caller's to release. */
+struct json_object *catalogue_properties(const char *keys);
 
 #endif

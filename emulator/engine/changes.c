@@ -53,8 +53,9 @@ int change_stage(struct op_ctx *ctx, struct run *r, struct stage_execution *s,
 	return executions_touch(ctx->store, r->exec.seq, ctx->now_ms, err);
 }
 
-int change_action(struct op_ctx *ctx, struct run *r, struct action_execution *a,
-		  enum action_status to, struct mh_err *err)
+/* Writes an action's or a rule's row with its new state. */
+static int put_action(struct op_ctx *ctx, struct run *r, struct action_execution *a,
+		      enum action_status to, struct mh_err *err)
 {
 	ctx->changed = true;
 	a->status = to;
@@ -67,7 +68,33 @@ int change_action(struct op_ctx *ctx, struct run *r, struct action_execution *a,
 	} else if (action_executions_save(ctx->store, a, err) != 0) {
 		return -1;
 	}
-	if (event_action(ctx, &r->exec, a, err) != 0)
+	r->exec.updated_ms = ctx->now_ms;
+	return executions_touch(ctx->store, r->exec.seq, ctx->now_ms, err);
+}
+
+int change_action(struct op_ctx *ctx, struct run *r, struct action_execution *a,
+		  enum action_status to, struct mh_err *err)
+{
+	if (put_action(ctx, r, a, to, err) != 0)
+		return -1;
+	return event_action(ctx, &r->exec, a, err);
+}
+
+int change_rule(struct op_ctx *ctx, struct run *r, struct action_execution *rule,
+		enum action_status to, struct mh_err *err)
+{
+	return put_action(ctx, r, rule, to, err);
+}
+
+int change_condition(struct op_ctx *ctx, struct run *r, struct condition *c,
+		     enum condition_status to, const char *summary, struct mh_err *err)
+{
+	ctx->changed = true;
+	c->status = to;
+	c->status_ms = ctx->now_ms;
+	set_text(&c->summary, summary);
+	if ((c->seq == 0 ? conditions_insert(ctx->store, c, err)
+			 : conditions_save(ctx->store, c, err)) != 0)
 		return -1;
 	r->exec.updated_ms = ctx->now_ms;
 	return executions_touch(ctx->store, r->exec.seq, ctx->now_ms, err);

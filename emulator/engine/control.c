@@ -7,15 +7,18 @@
 /* A transition that was disabled for longer lets nobody in who waited (semantics E4). */
 #define RESUMABLE_MS ((int64_t)30 * 24 * 3600 * 1000)
 
-static int check_stage(const struct pipeline *p, const char *name, struct api_error *err)
+int pipeline_find_stage(const struct pipeline *p, const char *name, int64_t *ret_index,
+			struct api_error *err)
 {
 	struct json_object *stages = json_opt_array(p->declaration, "stages");
 
 	for (size_t i = 0; stages && i < json_object_array_length(stages); i++) {
 		struct json_object *stage = json_object_array_get_idx(stages, i);
 
-		if (strcmp(json_opt_str(stage, "name", ""), name) == 0)
+		if (strcmp(json_opt_str(stage, "name", ""), name) == 0) {
+			*ret_index = (int64_t)i;
 			return 0;
+		}
 	}
 	return api_fail(err, "StageNotFoundException",
 			"Pipeline '%s' does not have a stage with name '%s'", p->name,
@@ -25,8 +28,8 @@ static int check_stage(const struct pipeline *p, const char *name, struct api_er
 /* ---- finding ---- */
 
 /* *ret_found false: the pipeline has no such execution. */
-static int find_run(struct op_ctx *ctx, const struct pipeline *p, const char *id,
-		    struct run *ret, bool *ret_found, struct api_error *err)
+int run_find(struct op_ctx *ctx, const struct pipeline *p, const char *id,
+	     struct run *ret, bool *ret_found, struct api_error *err)
 {
 	CLEAN(execution) struct execution e = { 0 };
 	struct mh_err inner = MH_ERR_INIT;
@@ -80,7 +83,10 @@ static int stop(struct op_ctx *ctx, struct run *r, struct mh_err *err)
 	if (s.status == STAGE_IN_PROGRESS &&
 	    change_stage(ctx, r, &s, STAGE_STOPPING, err) != 0)
 		return -1;
-	if (r->exec.stop_abandons && abandon_actions(ctx, r, &s, err) != 0)
+	if (r->exec.stop_abandons &&
+	    (abandon_actions(ctx, r, &s, err) != 0 ||
+	     condition_drop(ctx, r, &s, CONDITION_ABANDONED, "The execution was stopped",
+			    err) != 0))
 		return -1;
 	return stage_advance(ctx, r, &s, err);
 }
@@ -106,7 +112,7 @@ int engine_stop(struct op_ctx *ctx, const struct pipeline *p, const char *id,
 	struct mh_err e = MH_ERR_INIT;
 	bool found;
 
-	if (find_run(ctx, p, id, &r, &found, err) != 0)
+	if (run_find(ctx, p, id, &r, &found, err) != 0)
 		return -1;
 	if (!found) /* the operation has no error of its own for this (semantics E7) */
 		return api_fail(err, "PipelineExecutionNotStoppableException",
@@ -191,9 +197,10 @@ int engine_set_transition(struct op_ctx *ctx, const struct pipeline *p, const ch
 			  bool outbound, const char *reason, struct api_error *err)
 {
 	struct mh_err e = MH_ERR_INIT;
+	int64_t index;
 	int rc;
 
-	if (check_stage(p, stage, err) != 0)
+	if (pipeline_find_stage(p, stage, &index, err) != 0)
 		return -1;
 	rc = set_transition(ctx, p, stage, outbound, reason, &e);
 	/* Executions of older versions may wait elsewhere than this declaration says. */
@@ -213,8 +220,8 @@ static int fail_not_retryable(const struct stage_execution *s, const char *why,
 }
 
 /* Whoever entered the stage later has taken its place (semantics E4). */
-static int check_latest(struct op_ctx *ctx, const struct stage_execution *s,
-			struct api_error *err)
+int stage_check_latest(struct op_ctx *ctx, const struct stage_execution *s,
+		       struct api_error *err)
 {
 	CLEAN(stage_execution) struct stage_execution latest = { 0 };
 	struct mh_err e = MH_ERR_INIT;
@@ -239,9 +246,15 @@ static int check_state(struct op_ctx *ctx, const struct run *r,
 	if (s->status != STAGE_FAILED && s->status != STAGE_STOPPED &&
 	    s->status != STAGE_IN_PROGRESS)
 		return fail_not_retryable(s, "nothing in it failed", err);
+	if (s->status == STAGE_IN_PROGRESS && s->phase != PHASE_ACTIONS)
+		return api_fail(err, "ConflictException",
+				"The conditions of stage '%s' of pipeline execution '%s' "
+				"are being checked",
+				s->stage, s->execution_id);
 	if (stage_look(ctx, r, s, &now, &e) != 0)
 		return api_fail_internal(err, &e);
-	if (s->status == STAGE_IN_PROGRESS && !now.failed && s->manual_retries > 0)
+	if (s->status == STAGE_IN_PROGRESS && !now.failed &&
+	    s->manual_retries + s->auto_retries > 0)
 		return api_fail(err, "ConflictException",
 				"Stage '%s' of pipeline execution '%s' is being retried "
 				"already",
@@ -258,10 +271,10 @@ static int check_retry(struct op_ctx *ctx, const struct pipeline *p, const struc
 {
 	if (r->exec.version != p->version)
 		return fail_not_retryable(s, "the pipeline was updated since", err);
-	if (check_latest(ctx, s, err) != 0 || check_state(ctx, r, s, all, err) != 0)
+	if (stage_check_latest(ctx, s, err) != 0 || check_state(ctx, r, s, all, err) != 0)
 		return -1;
 	/* One that still runs has its place among those that may run at once. */
-	return execution_status_is_open(r->exec.status) ? 0 : execution_room(ctx, r, err);
+	return execution_status_is_open(r->exec.status) ? 0 : execution_room(ctx, p, err);
 }
 
 int engine_retry(struct op_ctx *ctx, const struct pipeline *p, const char *stage,
@@ -270,9 +283,11 @@ int engine_retry(struct op_ctx *ctx, const struct pipeline *p, const char *stage
 	CLEAN(stage_execution) struct stage_execution s = { 0 };
 	CLEAN(run) struct run r = { 0 };
 	struct mh_err e = MH_ERR_INIT;
+	int64_t index;
 	bool found;
 
-	if (check_stage(p, stage, err) != 0 || find_run(ctx, p, id, &r, &found, err) != 0)
+	if (pipeline_find_stage(p, stage, &index, err) != 0 ||
+	    run_find(ctx, p, id, &r, &found, err) != 0)
 		return -1;
 	if (found &&
 	    stage_executions_of(ctx->store, r.exec.seq, stage, &s, &found, &e) != 0)
@@ -284,7 +299,6 @@ int engine_retry(struct op_ctx *ctx, const struct pipeline *p, const char *stage
 				id, stage, p->name);
 	if (check_retry(ctx, p, &r, &s, all, err) != 0)
 		return -1;
-	s.manual_retries++;
 	r.exec.stop_abandons = false;
 	return stage_retry(ctx, &r, &s, all, &e) == 0 ? 0 : api_fail_internal(err, &e);
 }

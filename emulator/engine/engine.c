@@ -10,6 +10,8 @@ static int time_out(struct op_ctx *ctx, int64_t action, struct mh_err *err)
 		return -1;
 	if (w.action.status != ACTION_IN_PROGRESS)
 		return 0;
+	if (w.action.condition)
+		return rule_time_out(ctx, &w, err);
 	if (job_end_of(ctx, action, JOB_TIMED_OUT, err) != 0 ||
 	    approvals_close(ctx->store, action, false, err) != 0)
 		return -1;

@@ -50,6 +50,27 @@ int engine_stop(struct op_ctx *ctx, const struct pipeline *p, const char *id,
 int engine_retry(struct op_ctx *ctx, const struct pipeline *p, const char *stage,
 		 const char *id, bool all, struct api_error *err) MH_MUST_CHECK;
 
+/* Rolls a stage back to an execution that succeeded in it (semantics E9).
+ * StageNotFoundException, PipelineExecutionNotFoundException,
+ * PipelineExecutionOutdatedException, UnableToRollbackStageException, ConflictException.
+ */
+int engine_rollback(struct op_ctx *ctx, const struct pipeline *p, const char *stage,
+		    const char *target_id, char ret_id[STR_UUID_SIZE],
+		    struct api_error *err) MH_MUST_CHECK;
+
+/* Lets a stage go on whose condition (PHASE_ENTRY, PHASE_SUCCESS) is being asked, or has
+ * made it fail. StageNotFoundException, ConditionNotOverridableException,
+ * NotLatestPipelineExecutionException, ConflictException,
+ * ConcurrentPipelineExecutionsLimitExceededException. */
+int engine_override(struct op_ctx *ctx, const struct pipeline *p, const char *stage,
+		    const char *id, enum stage_phase phase,
+		    struct api_error *err) MH_MUST_CHECK;
+/* What CloudWatch would say: an alarm is in a state ("OK", "ALARM", "INSUFFICIENT_DATA");
+ * rules that wait for it go on. ValidationException. For the admin interface and tests:
+ * an operation like the others, called through the writer. */
+int engine_alarm_set(struct op_ctx *ctx, const char *name, const char *state,
+		     struct api_error *err) MH_MUST_CHECK;
+
 /* ---- jobs of workers (semantics C) ----
  *
  * client_token: NULL speaks of custom jobs, everything else of third-party jobs, and must

@@ -152,25 +152,26 @@ static int check_overrides(const struct run *r, struct json_object *overrides,
 
 /* ---- starting ---- */
 
-int execution_room(struct op_ctx *ctx, const struct run *r, struct api_error *err)
+int execution_room(struct op_ctx *ctx, const struct pipeline *p, struct api_error *err)
 {
 	struct mh_err e = MH_ERR_INIT;
 	int64_t open = 0;
 
-	if (r->exec.mode == MODE_SUPERSEDED)
+	if (strcmp(json_opt_str(p->declaration, "executionMode", "SUPERSEDED"),
+		   "SUPERSEDED") == 0)
 		return 0;
-	if (executions_count_open(ctx->store, r->pipeline.name, &open, &e) != 0)
+	if (executions_count_open(ctx->store, p->name, &open, &e) != 0)
 		return api_fail_internal(err, &e);
 	if (open >= OPEN_MAX)
 		return api_fail(
 			err, "ConcurrentPipelineExecutionsLimitExceededException",
 			"Pipeline '%s' has reached the limit of %d concurrent executions",
-			r->pipeline.name, OPEN_MAX);
+			p->name, OPEN_MAX);
 	return 0;
 }
 
-static struct run new_run(struct op_ctx *ctx, const struct pipeline *p,
-			  const struct execution_start *how)
+struct run execution_new(struct op_ctx *ctx, const struct pipeline *p,
+			 const struct execution_start *how)
 {
 	struct run r = {
 		.exec = {
@@ -228,7 +229,7 @@ int execution_start(struct op_ctx *ctx, const struct pipeline *p,
 		    const struct execution_start *how, char ret_id[STR_UUID_SIZE],
 		    struct api_error *err)
 {
-	CLEAN(run) struct run r = new_run(ctx, p, how);
+	CLEAN(run) struct run r = execution_new(ctx, p, how);
 	struct json_object *declared = json_opt_array(p->declaration, "variables");
 	struct mh_err e = MH_ERR_INIT;
 	const char *missing;
@@ -243,7 +244,7 @@ int execution_start(struct op_ctx *ctx, const struct pipeline *p,
 			err, "ValidationException",
 			"Variable '%s' has no default value: a value must be given",
 			missing);
-	if (execution_room(ctx, &r, err) != 0)
+	if (execution_room(ctx, p, err) != 0)
 		return -1;
 	if (begin(ctx, &r, how, missing, &e) != 0)
 		return api_fail_internal(err, &e);

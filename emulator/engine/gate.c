@@ -6,6 +6,8 @@
 #include "emulator/engine/engine.h"
 #include "emulator/engine/internal.h"
 
+#include <string.h>
+
 /* The way out of the stage before, and the way into this one. */
 static int is_open(struct op_ctx *ctx, const struct run *r,
 		   const struct stage_execution *s, bool *ret, struct mh_err *err)
@@ -76,20 +78,27 @@ static int keep_newest(struct op_ctx *ctx, struct run *r, const char *stage,
 	return 0;
 }
 
-int gate_arrive(struct op_ctx *ctx, struct run *r, int64_t stage_index,
-		struct mh_err *err)
+int gate_place(struct op_ctx *ctx, struct run *r, int64_t stage_index,
+	       struct stage_execution *ret, struct mh_err *err)
 {
-	CLEAN(stage_execution)
-	struct stage_execution s = {
+	*ret = (struct stage_execution){
 		.execution = r->exec.seq,
 		.pipeline = mh_strdup(r->exec.pipeline),
 		.stage = mh_strdup(json_opt_str(run_stage(r, stage_index), "name", "")),
 		.stage_index = stage_index,
 		.locked = r->exec.mode != MODE_PARALLEL,
 	};
+	memcpy(ret->execution_id, r->exec.id, sizeof(ret->execution_id));
+	return change_stage(ctx, r, ret, STAGE_INBOUND, err);
+}
+
+int gate_arrive(struct op_ctx *ctx, struct run *r, int64_t stage_index,
+		struct mh_err *err)
+{
+	CLEAN(stage_execution) struct stage_execution s = { 0 };
 	bool enter;
 
-	if (change_stage(ctx, r, &s, STAGE_INBOUND, err) != 0 ||
+	if (gate_place(ctx, r, stage_index, &s, err) != 0 ||
 	    may_enter(ctx, r, &s, &enter, err) != 0)
 		return -1;
 	if (enter)

@@ -25,6 +25,7 @@
 #include "emulator/settings.h"
 #include "emulator/store/action_executions.h"
 #include "emulator/store/approvals.h"
+#include "emulator/store/conditions.h"
 #include "emulator/store/executions.h"
 #include "emulator/store/jobs.h"
 #include "emulator/store/stage_executions.h"
@@ -50,6 +51,15 @@ struct json_object *run_stage(const struct run *r, int64_t index);
 /* The declared action, borrowed; NULL when there is none. */
 struct json_object *run_action(const struct run *r, int64_t stage_index,
 			       const char *name);
+/* *ret_found false: the pipeline has no such execution. */
+int run_find(struct op_ctx *ctx, const struct pipeline *p, const char *id,
+	     struct run *ret, bool *ret_found, struct api_error *err) MH_MUST_CHECK;
+/* StageNotFoundException. */
+int pipeline_find_stage(const struct pipeline *p, const char *name, int64_t *ret_index,
+			struct api_error *err) MH_MUST_CHECK;
+/* NotLatestPipelineExecutionException. */
+int stage_check_latest(struct op_ctx *ctx, const struct stage_execution *s,
+		       struct api_error *err) MH_MUST_CHECK;
 /* The artifact store of the region an action works in, borrowed; NULL when the pipeline
  * has none for it. */
 struct json_object *run_artifact_store(const struct run *r, const char *region);
@@ -80,6 +90,12 @@ int change_stage(struct op_ctx *ctx, struct run *r, struct stage_execution *s,
 		 enum stage_status to, struct mh_err *err) MH_MUST_CHECK;
 int change_action(struct op_ctx *ctx, struct run *r, struct action_execution *a,
 		  enum action_status to, struct mh_err *err) MH_MUST_CHECK;
+/* Rules are seen in views alone: no event tells of them. */
+int change_rule(struct op_ctx *ctx, struct run *r, struct action_execution *rule,
+		enum action_status to, struct mh_err *err) MH_MUST_CHECK;
+int change_condition(struct op_ctx *ctx, struct run *r, struct condition *c,
+		     enum condition_status to, const char *summary,
+		     struct mh_err *err) MH_MUST_CHECK;
 /* What was reported of a running action; its state stays. */
 int change_progress(struct op_ctx *ctx, struct action_execution *a,
 		    struct mh_err *err) MH_MUST_CHECK;
@@ -113,12 +129,18 @@ int execution_start(struct op_ctx *ctx, const struct pipeline *p,
 		    const struct execution_start *how, char ret_id[STR_UUID_SIZE],
 		    struct api_error *err) MH_MUST_CHECK;
 
+/* One that is on its way to be inserted. */
+struct run execution_new(struct op_ctx *ctx, const struct pipeline *p,
+			 const struct execution_start *how);
 /* Whether one more may run: ConcurrentPipelineExecutionsLimitExceededException. */
-int execution_room(struct op_ctx *ctx, const struct run *r,
+int execution_room(struct op_ctx *ctx, const struct pipeline *p,
 		   struct api_error *err) MH_MUST_CHECK;
 
 /* ---- gate.c: in front of a stage (semantics E4) ---- */
 
+/* A new place in front of the stage, which nobody has looked at yet. */
+int gate_place(struct op_ctx *ctx, struct run *r, int64_t stage_index,
+	       struct stage_execution *ret, struct mh_err *err) MH_MUST_CHECK;
 int gate_arrive(struct op_ctx *ctx, struct run *r, int64_t stage_index,
 		struct mh_err *err) MH_MUST_CHECK;
 /* The stage was unlocked, or its transition enabled: whoever may enter now does. */
@@ -144,9 +166,73 @@ struct stage_look {
 };
 int stage_look(struct op_ctx *ctx, const struct run *r, const struct stage_execution *s,
 	       struct stage_look *ret, struct mh_err *err) MH_MUST_CHECK;
+/* The declared actions of the stage, borrowed. */
+struct json_object *stage_actions(const struct run *r, const struct stage_execution *s);
+/* Borrowed from list; NULL when the action was not started. */
+const struct action_execution *stage_last_attempt(
+	const struct action_execution_list *list, const char *action);
+/* Its end: the execution goes on or ends with it, and the stage is free. summary may be
+ * NULL. */
+int stage_end(struct op_ctx *ctx, struct run *r, struct stage_execution *s,
+	      enum stage_status status, const char *summary,
+	      struct mh_err *err) MH_MUST_CHECK;
+/* The same as a failure, which (roll_back) may have the stage rolled back. */
+int stage_fail(struct op_ctx *ctx, struct run *r, struct stage_execution *s,
+	       const char *summary, bool roll_back, struct mh_err *err) MH_MUST_CHECK;
+/* The same because of its actions. */
+int stage_fail_actions(struct op_ctx *ctx, struct run *r, struct stage_execution *s,
+		       bool roll_back, struct mh_err *err) MH_MUST_CHECK;
+
+/* ---- retry.c (semantics E8) ---- */
+
 /* The same stage execution goes on: with new attempts of the actions that failed or were
  * abandoned, or (all) from its first group. */
 int stage_retry(struct op_ctx *ctx, struct run *r, struct stage_execution *s, bool all,
+		struct mh_err *err) MH_MUST_CHECK;
+/* gate: the stage's onFailure, or NULL. */
+bool retry_is_left(struct json_object *gate, const struct stage_execution *s);
+/* Leaves the advance to its caller. */
+int retry_automatic(struct op_ctx *ctx, struct run *r, struct stage_execution *s,
+		    struct json_object *gate, struct mh_err *err) MH_MUST_CHECK;
+
+/* ---- rollback.c (semantics E9) ---- */
+
+/* The stage has failed: it goes back to its last success, when there is one. */
+int rollback_automatic(struct op_ctx *ctx, struct run *r, const struct stage_execution *s,
+		       struct mh_err *err) MH_MUST_CHECK;
+
+/* ---- conditions.c (semantics E10) ---- */
+
+/* The condition of a stage's phase, borrowed; NULL when there is none to ask. */
+struct json_object *condition_declared(const struct run *r, int64_t stage_index,
+				       enum stage_phase phase);
+/* "beforeEntry", "onSuccess", "onFailure". */
+const char *condition_member(enum stage_phase phase);
+/* Does what the phase's condition calls for: asks it, waits, or draws the conclusion.
+ * *ret_again: there is something new to look at. */
+int condition_step(struct op_ctx *ctx, struct run *r, struct stage_execution *s,
+		   bool *ret_again, struct mh_err *err) MH_MUST_CHECK;
+/* Ends the condition that is being asked, when there is one; its rules are abandoned. */
+int condition_drop(struct op_ctx *ctx, struct run *r, const struct stage_execution *s,
+		   enum condition_status status, const char *why,
+		   struct mh_err *err) MH_MUST_CHECK;
+
+/* ---- rules.c ---- */
+
+/* Starts it; what can be judged at once has ended then. What is wrong with it makes a
+ * failed rule, not an error. */
+int rule_start(struct op_ctx *ctx, struct run *r, const struct stage_execution *s,
+	       const struct condition *c, struct json_object *declared,
+	       struct mh_err *err) MH_MUST_CHECK;
+/* The end of a worker's rule; the stage is advanced. code NULL: it succeeded. */
+int rule_end(struct op_ctx *ctx, struct work *w, const char *code, const char *message,
+	     struct mh_err *err) MH_MUST_CHECK;
+int rule_abandon(struct op_ctx *ctx, struct run *r, struct action_execution *rule,
+		 struct mh_err *err) MH_MUST_CHECK;
+/* Its time is over. */
+int rule_time_out(struct op_ctx *ctx, struct work *w, struct mh_err *err) MH_MUST_CHECK;
+/* What its job is told, as action_config(). REFUSED when that is impossible. */
+int rule_config(struct op_ctx *ctx, const struct work *w, struct json_object **ret,
 		struct mh_err *err) MH_MUST_CHECK;
 
 /* ---- values.c: what an action gets to see ---- */
@@ -200,6 +286,9 @@ int action_abandon(struct op_ctx *ctx, struct run *r, struct action_execution *a
 int job_create(struct op_ctx *ctx, int64_t action, enum job_executor executor,
 	       const char *type, const char *query_value, const char *token,
 	       int64_t visible_ms, struct mh_err *err) MH_MUST_CHECK;
+/* The first job of an action that is offered to workers under a custom type. */
+int job_create_offered(struct op_ctx *ctx, int64_t action, const char *as,
+		       struct json_object *config, struct mh_err *err) MH_MUST_CHECK;
 int job_end(struct op_ctx *ctx, struct job *j, enum job_state state,
 	    struct mh_err *err) MH_MUST_CHECK;
 /* Ends the open job of an action execution, when there is one. */

@@ -95,9 +95,11 @@ static struct json_object *credentials(struct op_ctx *ctx,
 static int job_config(struct op_ctx *ctx, const struct work *w, struct json_object **ret,
 		      struct mh_err *err)
 {
-	struct json_object *declared = run_action(&w->run, w->stage.stage_index,
-						  w->action.action);
+	struct json_object *declared;
 
+	if (w->action.condition)
+		return rule_config(ctx, w, ret, err);
+	declared = run_action(&w->run, w->stage.stage_index, w->action.action);
 	if (!declared)
 		return mh_err_set(err, MH_E_NOTFOUND,
 				  "action %s is not in version %lld of %s",

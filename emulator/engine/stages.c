@@ -1,4 +1,8 @@
-/* A stage from its entry to its end: groups of actions by runOrder (semantics E6). */
+/*
+ * A stage from its entry to its end. Its phases: the entry conditions (conditions.c),
+ * the groups of actions by runOrder (semantics E6), the conditions of their success or of
+ * their failure. The lock is held in all of them.
+ */
 #include "emulator/engine/internal.h"
 
 #include <string.h>
@@ -14,7 +18,7 @@ struct tally {
 	bool unstarted; /* that group has actions that were not started */
 };
 
-static const struct action_execution *last_attempt(
+const struct action_execution *stage_last_attempt(
 	const struct action_execution_list *list, const char *action)
 {
 	for (size_t i = list->count; i > 0; i--) {
@@ -24,8 +28,7 @@ static const struct action_execution *last_attempt(
 	return NULL;
 }
 
-static struct json_object *stage_actions(const struct run *r,
-					 const struct stage_execution *s)
+struct json_object *stage_actions(const struct run *r, const struct stage_execution *s)
 {
 	return json_opt_array(run_stage(r, s->stage_index), "actions");
 }
@@ -43,7 +46,7 @@ static struct tally take_tally(struct json_object *actions,
 
 	for (size_t i = 0; i < count; i++) {
 		struct json_object *action = json_object_array_get_idx(actions, i);
-		const struct action_execution *a = last_attempt(
+		const struct action_execution *a = stage_last_attempt(
 			list, json_opt_str(action, "name", ""));
 		int64_t order = run_order(action);
 
@@ -76,7 +79,7 @@ static int start_group(struct op_ctx *ctx, struct run *r, struct stage_execution
 		struct json_object *action = json_object_array_get_idx(actions, i);
 
 		if (run_order(action) != t->group ||
-		    last_attempt(list, json_opt_str(action, "name", "")))
+		    stage_last_attempt(list, json_opt_str(action, "name", "")))
 			continue;
 		if (action_start(ctx, r, s, action, err) != 0)
 			return -1;
@@ -94,35 +97,85 @@ static int leave(struct op_ctx *ctx, struct run *r, struct stage_execution *s,
 		return change_execution(ctx, &r->exec, EXECUTION_CANCELLED, summary, err);
 	if (status == STAGE_STOPPED)
 		return change_execution(ctx, &r->exec, EXECUTION_STOPPED, summary, err);
-	if (run_stage(r, s->stage_index + 1))
+	/* A rollback is of one stage. */
+	if (!r->exec.rollback_target && run_stage(r, s->stage_index + 1))
 		return gate_arrive(ctx, r, s->stage_index + 1, err);
 	return change_execution(ctx, &r->exec, EXECUTION_SUCCEEDED, NULL, err);
 }
 
-/* The stage is over: its execution goes on or ends, and the stage is free for the next.
- */
+/* The stage is over: its execution goes on or ends, and the stage is free for the next:
+ * first of all for the execution that rolls it back. */
 static int end_stage(struct op_ctx *ctx, struct run *r, struct stage_execution *s,
-		     enum stage_status status, const char *summary, struct mh_err *err)
+		     enum stage_status status, const char *summary, bool roll_back,
+		     struct mh_err *err)
 {
 	if (change_stage(ctx, r, s, status, err) != 0 ||
-	    leave(ctx, r, s, status, summary, err) != 0)
+	    leave(ctx, r, s, status, summary, err) != 0 ||
+	    (roll_back && rollback_automatic(ctx, r, s, err) != 0))
 		return -1;
 	return gate_open(ctx, s->pipeline, s->stage, err);
 }
 
-static int fail_stage(struct op_ctx *ctx, struct run *r, struct stage_execution *s,
-		      const struct action_execution *failed, struct mh_err *err)
+int stage_end(struct op_ctx *ctx, struct run *r, struct stage_execution *s,
+	      enum stage_status status, const char *summary, struct mh_err *err)
+{
+	return end_stage(ctx, r, s, status, summary, false, err);
+}
+
+int stage_fail(struct op_ctx *ctx, struct run *r, struct stage_execution *s,
+	       const char *summary, bool roll_back, struct mh_err *err)
+{
+	return end_stage(ctx, r, s, STAGE_FAILED, summary, roll_back, err);
+}
+
+static int fail_for(struct op_ctx *ctx, struct run *r, struct stage_execution *s,
+		    const struct action_execution *failed, bool roll_back,
+		    struct mh_err *err)
 {
 	CLEAN(free)
 	char *summary = mh_format("Action %s in stage %s failed: %s", failed->action,
 				  s->stage, failed->error_code);
 
-	return end_stage(ctx, r, s, STAGE_FAILED, summary, err);
+	return stage_fail(ctx, r, s, summary, roll_back, err);
 }
 
-/* One step; *ret_again when it started something, whose outcome is to be looked at. */
-static int advance(struct op_ctx *ctx, struct run *r, struct stage_execution *s,
-		   bool *ret_again, struct mh_err *err)
+/* What the declaration wants done when actions failed (semantics E8 to E10). */
+static int take_failure(struct op_ctx *ctx, struct run *r, struct stage_execution *s,
+			const struct action_execution *failed, bool *ret_again,
+			struct mh_err *err)
+{
+	struct json_object *gate = json_opt_object(run_stage(r, s->stage_index),
+						   "onFailure");
+	const char *result = json_opt_str(gate, "result", "");
+
+	if (retry_is_left(gate, s)) {
+		*ret_again = true;
+		return retry_automatic(ctx, r, s, gate, err);
+	}
+	if (condition_declared(r, s->stage_index, PHASE_FAILURE)) {
+		s->phase = PHASE_FAILURE;
+		*ret_again = true;
+		return 0;
+	}
+	return fail_for(ctx, r, s, failed, strcmp(result, "ROLLBACK") == 0, err);
+}
+
+int stage_fail_actions(struct op_ctx *ctx, struct run *r, struct stage_execution *s,
+		       bool roll_back, struct mh_err *err)
+{
+	CLEAN(action_execution_list) struct action_execution_list list = { 0 };
+	struct tally t;
+
+	if (action_executions_of_stage(ctx->store, s->seq, s->first_action, &list, err) !=
+	    0)
+		return -1;
+	t = take_tally(stage_actions(r, s), &list);
+	return fail_for(ctx, r, s, t.failed, roll_back, err);
+}
+
+/* One step among the actions; *ret_again when there is something new to look at. */
+static int advance_actions(struct op_ctx *ctx, struct run *r, struct stage_execution *s,
+			   bool *ret_again, struct mh_err *err)
 {
 	CLEAN(action_execution_list) struct action_execution_list list = { 0 };
 	bool stopping = r->exec.status == EXECUTION_STOPPING;
@@ -136,14 +189,17 @@ static int advance(struct op_ctx *ctx, struct run *r, struct stage_execution *s,
 	if (t.running > 0 && (t.failed || r->exec.cancelling || stopping))
 		return 0; /* siblings in flight finish */
 	if (r->exec.cancelling)
-		return end_stage(ctx, r, s, STAGE_CANCELLED, "The pipeline was updated",
+		return stage_end(ctx, r, s, STAGE_CANCELLED, "The pipeline was updated",
 				 err);
 	if (stopping)
-		return end_stage(ctx, r, s, STAGE_STOPPED, NULL, err);
+		return stage_end(ctx, r, s, STAGE_STOPPED, NULL, err);
 	if (t.failed)
-		return fail_stage(ctx, r, s, t.failed, err);
-	if (t.group == 0)
-		return end_stage(ctx, r, s, STAGE_SUCCEEDED, NULL, err);
+		return take_failure(ctx, r, s, t.failed, ret_again, err);
+	if (t.group == 0) {
+		s->phase = PHASE_SUCCESS;
+		*ret_again = true;
+		return 0;
+	}
 	if (!t.unstarted ||
 	    (r->exec.mode == MODE_PARALLEL && t.running >= PARALLEL_ACTIONS_MAX))
 		return 0;
@@ -157,33 +213,11 @@ int stage_advance(struct op_ctx *ctx, struct run *r, struct stage_execution *s,
 	bool again;
 
 	do {
-		if (advance(ctx, r, s, &again, err) != 0)
+		if ((s->phase == PHASE_ACTIONS
+			     ? advance_actions(ctx, r, s, &again, err)
+			     : condition_step(ctx, r, s, &again, err)) != 0)
 			return -1;
 	} while (again);
-	return 0;
-}
-
-/* ---- once more (semantics E8) ---- */
-
-/* Starts every action again that has ended otherwise than well. */
-static int restart_failed(struct op_ctx *ctx, struct run *r, struct stage_execution *s,
-			  struct mh_err *err)
-{
-	CLEAN(action_execution_list) struct action_execution_list list = { 0 };
-	struct json_object *actions = stage_actions(r, s);
-
-	if (action_executions_of_stage(ctx->store, s->seq, s->first_action, &list, err) !=
-	    0)
-		return -1;
-	for (size_t i = 0; i < json_object_array_length(actions); i++) {
-		struct json_object *action = json_object_array_get_idx(actions, i);
-		const struct action_execution *a = last_attempt(
-			&list, json_opt_str(action, "name", ""));
-
-		if (a && (a->status == ACTION_FAILED || a->status == ACTION_ABANDONED) &&
-		    action_start(ctx, r, s, action, err) != 0)
-			return -1;
-	}
 	return 0;
 }
 
@@ -201,43 +235,13 @@ int stage_look(struct op_ctx *ctx, const struct run *r, const struct stage_execu
 	return 0;
 }
 
-int stage_retry(struct op_ctx *ctx, struct run *r, struct stage_execution *s, bool all,
-		struct mh_err *err)
-{
-	if (action_executions_next_seq(ctx->store, &r->exec.first_action, err) != 0)
-		return -1;
-	if (all)
-		s->first_action = r->exec.first_action;
-	s->ended_ms = 0;
-	if (change_execution(ctx, &r->exec, EXECUTION_IN_PROGRESS, "", err) != 0 ||
-	    change_stage(ctx, r, s, STAGE_IN_PROGRESS, err) != 0 ||
-	    (!all && restart_failed(ctx, r, s, err) != 0))
-		return -1;
-	return stage_advance(ctx, r, s, err);
-}
-
-/* A gate that the declaration asks for and this engine does not run; NULL when none. A
- * release must not pass it unasked: the stage fails. */
-static const char *unserved_gate(struct json_object *stage)
-{
-	if (json_opt_object(stage, "beforeEntry"))
-		return "beforeEntry";
-	return json_opt_object(stage, "onSuccess") ? "onSuccess" : NULL;
-}
-
 int stage_enter(struct op_ctx *ctx, struct run *r, struct stage_execution *s,
 		struct mh_err *err)
 {
-	const char *gate = unserved_gate(run_stage(r, s->stage_index));
-	CLEAN(free) char *summary = NULL;
+	bool asked = condition_declared(r, s->stage_index, PHASE_ENTRY);
 
+	s->phase = asked ? PHASE_ENTRY : PHASE_ACTIONS;
 	if (change_stage(ctx, r, s, STAGE_IN_PROGRESS, err) != 0)
 		return -1;
-	if (!gate)
-		return stage_advance(ctx, r, s, err);
-	summary = mh_format(
-		"Stage %s declares %s conditions, which this emulator does not "
-		"run: the stage fails rather than pass them unasked",
-		s->stage, gate);
-	return end_stage(ctx, r, s, STAGE_FAILED, summary, err);
+	return stage_advance(ctx, r, s, err);
 }

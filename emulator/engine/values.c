@@ -82,12 +82,12 @@ static struct json_object *service_values(const struct run *r)
 	return values;
 }
 
-static int add_outputs(struct op_ctx *ctx, const struct run *r, int64_t before_seq,
-		       struct json_object *values, struct mh_err *err)
+static int add_outputs_of(struct op_ctx *ctx, int64_t execution, int64_t before_seq,
+			  struct json_object *values, struct mh_err *err)
 {
 	CLEAN(action_execution_list) struct action_execution_list list = { 0 };
 
-	if (action_executions_succeeded(ctx->store, r->exec.seq, &list, err) != 0)
+	if (action_executions_succeeded(ctx->store, execution, &list, err) != 0)
 		return -1;
 	/* Oldest first: the last attempt's values stay. */
 	for (size_t i = 0; i < list.count && list.items[i].seq < before_seq; i++) {
@@ -96,6 +96,22 @@ static int add_outputs(struct op_ctx *ctx, const struct run *r, int64_t before_s
 				     json_object_get(list.items[i].variables));
 	}
 	return 0;
+}
+
+/* A rollback has what its target produced, and then what it produces itself. */
+static int add_outputs(struct op_ctx *ctx, const struct run *r, int64_t before_seq,
+		       struct json_object *values, struct mh_err *err)
+{
+	CLEAN(execution) struct execution target = { 0 };
+	bool found = false;
+
+	if (r->exec.rollback_target &&
+	    executions_find(ctx->store, r->exec.pipeline, r->exec.rollback_target,
+			    &target, &found, err) != 0)
+		return -1;
+	if (found && add_outputs_of(ctx, target.seq, INT64_MAX, values, err) != 0)
+		return -1;
+	return add_outputs_of(ctx, r->exec.seq, before_seq, values, err);
 }
 
 int action_config(struct op_ctx *ctx, const struct run *r, struct json_object *declared,

@@ -37,13 +37,21 @@ const char *const action_executions_schema =
 	" revision_summary TEXT,"
 	" revision_url TEXT,"
 	" revision_created_ms INTEGER NOT NULL DEFAULT 0,"
-	" variables TEXT);"
+	" variables TEXT,"
+	" condition INTEGER NOT NULL DEFAULT 0);"
 	"CREATE INDEX action_executions_by_stage ON action_executions (stage_execution);"
 	"CREATE INDEX action_executions_by_execution ON action_executions (execution, "
 	"seq);"
 	"CREATE INDEX action_executions_by_pipeline ON action_executions (pipeline, seq);"
 	"CREATE INDEX action_executions_by_action"
-	" ON action_executions (pipeline, stage, action, seq);";
+	" ON action_executions (pipeline, stage, action, seq);"
+	"CREATE INDEX action_executions_by_condition ON action_executions (condition, "
+	"seq)"
+	" WHERE condition <> 0;"
+	"CREATE INDEX action_executions_rules ON action_executions (pipeline, seq)"
+	" WHERE condition <> 0;"
+	"CREATE INDEX action_executions_rules_running ON action_executions (seq)"
+	" WHERE condition <> 0 AND status = 'InProgress';";
 
 const char *const artifacts_schema =
 	"CREATE TABLE artifacts ("
@@ -64,7 +72,8 @@ const char *const artifacts_schema =
 	" a.external_url, a.percent, a.error_code, a.error_message, a.revision_id,"      \
 	" a.revision_change_id, a.revision_summary, a.revision_url, "                    \
 	"a.revision_created_ms,"                                                         \
-	" a.variables FROM action_executions a JOIN executions e ON e.seq = a.execution"
+	" a.variables, a.condition FROM action_executions a JOIN executions e ON e.seq " \
+	"= a.execution"
 
 void action_execution_done(struct action_execution *a)
 {
@@ -143,6 +152,7 @@ static int read_row(struct stmt *q, struct action_execution *ret, struct mh_err 
 		.revision_summary = text_column(q, 31),
 		.revision_url = text_column(q, 32),
 		.revision_created_ms = stmt_i64(q, 33),
+		.condition = stmt_i64(q, 35),
 	};
 
 	row_uuid(q, 1, a.id);
@@ -194,21 +204,22 @@ static const char *document(struct json_object *doc)
 int action_executions_insert(struct store *s, struct action_execution *a,
 			     struct mh_err *err)
 {
-	if (store_exec(
-		    s, NULL, err,
-		    "INSERT INTO action_executions (id, execution, stage_execution, "
-		    "pipeline,"
-		    " stage, action, locked, type, role_arn, region, namespace, "
-		    "config_masked,"
-		    " resolved_masked, inputs, outputs, started_ms, status,"
-		    " updated_ms, status_ms)"
-		    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		    "siisssdssssssssisii", a->id, a->execution, a->stage_execution,
-		    a->pipeline, a->stage, a->action, (int)a->locked, json_text(a->type),
-		    a->role_arn, a->region, a->name_space, json_text(a->config_masked),
-		    document(a->resolved_masked), json_text(a->inputs),
-		    json_text(a->outputs), a->started_ms, action_status_name(a->status),
-		    a->updated_ms, a->status_ms) != 0)
+	if (store_exec(s, NULL, err,
+		       "INSERT INTO action_executions (id, execution, stage_execution, "
+		       "pipeline,"
+		       " stage, action, locked, type, role_arn, region, namespace, "
+		       "config_masked,"
+		       " resolved_masked, inputs, outputs, started_ms, status,"
+		       " updated_ms, status_ms, condition)"
+		       " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+		       "?, ?)",
+		       "siisssdssssssssisiii", a->id, a->execution, a->stage_execution,
+		       a->pipeline, a->stage, a->action, (int)a->locked,
+		       json_text(a->type), a->role_arn, a->region, a->name_space,
+		       json_text(a->config_masked), document(a->resolved_masked),
+		       json_text(a->inputs), json_text(a->outputs), a->started_ms,
+		       action_status_name(a->status), a->updated_ms, a->status_ms,
+		       a->condition) != 0)
 		return -1;
 	a->seq = store_last_rowid(s);
 	return 0;
@@ -255,7 +266,8 @@ int action_executions_of_stage(struct store *s, int64_t stage_execution, int64_t
 
 	store_query(s, &q,
 		    "SELECT " COLUMNS
-		    " WHERE a.stage_execution = ? AND a.seq >= ? ORDER BY a.seq",
+		    " WHERE a.stage_execution = ? AND a.seq >= ? AND a.condition = 0"
+		    " ORDER BY a.seq",
 		    "ii", stage_execution, from_seq);
 	return read_list(&q, ret, err);
 }
@@ -278,7 +290,7 @@ int action_executions_succeeded(struct store *s, int64_t execution,
 
 	store_query(s, &q,
 		    "SELECT " COLUMNS " WHERE a.execution = ? AND a.status = 'Succeeded'"
-		    " ORDER BY a.seq",
+		    " AND a.condition = 0 ORDER BY a.seq",
 		    "i", execution);
 	return read_list(&q, ret, err);
 }
@@ -292,7 +304,7 @@ int action_executions_latest(struct store *s, const char *pipeline, const char *
 	store_query(s, &q,
 		    "SELECT " COLUMNS
 		    " WHERE a.pipeline = ? AND a.stage = ? AND a.action = ?"
-		    " AND a.locked ORDER BY a.seq DESC LIMIT 1",
+		    " AND a.locked AND a.condition = 0 ORDER BY a.seq DESC LIMIT 1",
 		    "sss", pipeline, stage, action);
 	return read_one(&q, ret, ret_found, err);
 }
@@ -307,12 +319,63 @@ int action_executions_page(struct store *s, const char *pipeline, int64_t execut
 	if (execution)
 		store_query(s, &q,
 			    "SELECT " COLUMNS " WHERE a.execution = ? AND a.seq >= ?"
-			    " AND a.seq < ? ORDER BY a.seq DESC LIMIT ?",
+			    " AND a.seq < ? AND a.condition = 0"
+			    " ORDER BY a.seq DESC LIMIT ?",
 			    "iiii", execution, from_seq, before, limit);
 	else
 		store_query(s, &q,
 			    "SELECT " COLUMNS " WHERE a.pipeline = ? AND a.seq >= ?"
-			    " AND a.seq < ? ORDER BY a.seq DESC LIMIT ?",
+			    " AND a.seq < ? AND a.condition = 0"
+			    " ORDER BY a.seq DESC LIMIT ?",
+			    "siii", pipeline, from_seq, before, limit);
+	return read_list(&q, ret, err);
+}
+
+/* ---- rules ---- */
+
+int action_executions_of_condition(struct store *s, int64_t condition,
+				   struct action_execution_list *ret, struct mh_err *err)
+{
+	CLEAN(stmt) struct stmt q;
+
+	store_query(s, &q,
+		    "SELECT " COLUMNS
+		    " WHERE a.condition = ? AND a.condition <> 0 ORDER BY a.seq",
+		    "i", condition);
+	return read_list(&q, ret, err);
+}
+
+int action_executions_rules_running(struct store *s, struct action_execution_list *ret,
+				    struct mh_err *err)
+{
+	CLEAN(stmt) struct stmt q;
+
+	store_query(s, &q,
+		    "SELECT " COLUMNS
+		    " WHERE a.condition <> 0 AND a.status = 'InProgress'"
+		    " ORDER BY a.seq",
+		    "");
+	return read_list(&q, ret, err);
+}
+
+int action_executions_rules_page(struct store *s, const char *pipeline, int64_t execution,
+				 int64_t from_seq, int64_t before_seq, int64_t limit,
+				 struct action_execution_list *ret, struct mh_err *err)
+{
+	CLEAN(stmt) struct stmt q;
+	int64_t before = before_seq > 0 ? before_seq : INT64_MAX;
+
+	if (execution)
+		store_query(s, &q,
+			    "SELECT " COLUMNS " WHERE a.execution = ? AND a.seq >= ?"
+			    " AND a.seq < ? AND a.condition <> 0"
+			    " ORDER BY a.seq DESC LIMIT ?",
+			    "iiii", execution, from_seq, before, limit);
+	else
+		store_query(s, &q,
+			    "SELECT " COLUMNS " WHERE a.pipeline = ? AND a.seq >= ?"
+			    " AND a.seq < ? AND a.condition <> 0"
+			    " ORDER BY a.seq DESC LIMIT ?",
 			    "siii", pipeline, from_seq, before, limit);
 	return read_list(&q, ret, err);
 }
@@ -336,6 +399,16 @@ int artifacts_put(struct store *s, int64_t execution, const char *name,
 		"INSERT OR REPLACE INTO artifacts (execution, name, bucket, key,"
 		" revision) VALUES (?, ?, ?, ?, ?)",
 		"issss", execution, name, bucket, key, revision);
+}
+
+int artifacts_copy(struct store *s, int64_t from_execution, int64_t to_execution,
+		   struct mh_err *err)
+{
+	return store_exec(s, NULL, err,
+			  "INSERT INTO artifacts (execution, name, bucket, key, revision)"
+			  " SELECT ?, name, bucket, key, revision FROM artifacts"
+			  " WHERE execution = ?",
+			  "ii", to_execution, from_execution);
 }
 
 int artifacts_get(struct store *s, int64_t execution, const char *name,

@@ -1,5 +1,7 @@
 /*
- * Action executions, and the artifacts of an execution. The configuration stands in a
+ * Action executions, and the artifacts of an execution. The rules of a stage's condition
+ * are action executions too, with their jobs and time limits: one whose condition is not
+ * 0 is a rule, and only the functions that say so find it. The configuration stands in a
  * row as declared and as resolved, both with secrets masked. Job data, which alone shows
  * secrets (semantics I5), is made from the declaration again each time.
  */
@@ -21,6 +23,7 @@ struct action_execution {
 	char execution_id[STR_UUID_SIZE]; /* read only */
 	int64_t version; /* of the pipeline; read only */
 	int64_t stage_execution; /* seq */
+	int64_t condition; /* seq of the condition it is a rule of; 0: an action */
 	char *pipeline, *stage, *action; /* names */
 	bool locked; /* not of a PARALLEL execution */
 	struct json_object *type; /* ActionTypeId */
@@ -87,6 +90,19 @@ int action_executions_page(struct store *s, const char *pipeline, int64_t execut
 			   struct action_execution_list *ret,
 			   struct mh_err *err) MH_MUST_CHECK;
 
+/* The rules of a condition, in the order of their start. */
+int action_executions_of_condition(struct store *s, int64_t condition,
+				   struct action_execution_list *ret,
+				   struct mh_err *err) MH_MUST_CHECK;
+/* All rules that are in progress, of whatever pipeline. */
+int action_executions_rules_running(struct store *s, struct action_execution_list *ret,
+				    struct mh_err *err) MH_MUST_CHECK;
+/* As action_executions_page, of rules. */
+int action_executions_rules_page(struct store *s, const char *pipeline, int64_t execution,
+				 int64_t from_seq, int64_t before_seq, int64_t limit,
+				 struct action_execution_list *ret,
+				 struct mh_err *err) MH_MUST_CHECK;
+
 /* An execution's artifact: where its producer put it. */
 struct artifact {
 	char *bucket, *key;
@@ -101,6 +117,9 @@ static inline void clean_artifact(struct artifact *a)
 int artifacts_put(struct store *s, int64_t execution, const char *name,
 		  const char *bucket, const char *key, const char *revision,
 		  struct mh_err *err) MH_MUST_CHECK;
+/* Those of one execution become those of another, which has none yet. */
+int artifacts_copy(struct store *s, int64_t from_execution, int64_t to_execution,
+		   struct mh_err *err) MH_MUST_CHECK;
 int artifacts_get(struct store *s, int64_t execution, const char *name,
 		  struct artifact *ret, bool *ret_found,
 		  struct mh_err *err) MH_MUST_CHECK;

@@ -21,6 +21,7 @@ const char *const executions_schema =
 	" trigger_detail TEXT NOT NULL,"
 	" variables TEXT NOT NULL,"
 	" overrides TEXT,"
+	" rollback_target TEXT,"
 	" first_action INTEGER NOT NULL DEFAULT 0,"
 	" attempt INTEGER NOT NULL DEFAULT 1,"
 	" started_ms INTEGER NOT NULL,"
@@ -37,7 +38,8 @@ const char *const executions_schema =
 #define COLUMNS                                                                          \
 	"seq, id, pipeline, version, mode, status, cancelling, status_summary,"          \
 	" trigger_type, trigger_detail, variables, overrides, first_action,"             \
-	" started_ms, updated_ms, stop_abandons, stop_reason, origin, attempt"
+	" started_ms, updated_ms, stop_abandons, stop_reason, origin,"                   \
+	" attempt, rollback_target"
 
 void execution_done(struct execution *e)
 {
@@ -46,6 +48,7 @@ void execution_done(struct execution *e)
 	free(e->status_summary);
 	free(e->trigger_type);
 	free(e->trigger_detail);
+	free(e->rollback_target);
 	json_object_put(e->variables);
 	json_object_put(e->overrides);
 	json_object_put(e->origin);
@@ -78,6 +81,7 @@ static int read_row(struct stmt *q, struct execution *e, struct mh_err *err)
 		.stop_abandons = stmt_i64(q, 15) != 0,
 		.stop_reason = mh_strdup(stmt_text(q, 16)),
 		.attempt = stmt_i64(q, 18),
+		.rollback_target = mh_strdup(stmt_text(q, 19)),
 	};
 	row_uuid(q, 1, e->id);
 	if (row_json(q, 10, &e->variables, err) != 0 ||
@@ -126,15 +130,15 @@ int executions_insert(struct store *s, struct execution *e, const char *token,
 		    s, NULL, err,
 		    "INSERT INTO executions (id, pipeline, version, mode, status,"
 		    " status_summary, trigger_type, trigger_detail, variables, overrides,"
-		    " started_ms, updated_ms, token, arguments, origin)"
-		    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		    "ssisssssssiisss", e->id, e->pipeline, e->version,
+		    " started_ms, updated_ms, token, arguments, origin, rollback_target)"
+		    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		    "ssisssssssiissss", e->id, e->pipeline, e->version,
 		    execution_mode_name(e->mode), execution_status_name(e->status),
 		    e->status_summary, e->trigger_type, e->trigger_detail,
 		    json_text(e->variables),
 		    e->overrides ? json_text(e->overrides) : NULL, e->started_ms,
 		    e->updated_ms, token, arguments,
-		    e->origin ? json_text(e->origin) : NULL) != 0)
+		    e->origin ? json_text(e->origin) : NULL, e->rollback_target) != 0)
 		return -1;
 	e->seq = store_last_rowid(s);
 	return 0;

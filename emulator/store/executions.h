@@ -30,6 +30,8 @@ struct execution {
 					  what the event that started it pinned */
 	struct json_object *origin; /* of a start by git: the members that events tell
 				       of it (semantics E20), or NULL */
+	char *rollback_target; /* id of the execution whose revisions it brings back;
+				  NULL: none, a STANDARD one */
 	int64_t first_action; /* seq of action executions before it are of earlier
 				 attempts */
 	int64_t started_ms, updated_ms;

@@ -3,6 +3,7 @@
 #include "emulator/store/action_executions.h"
 #include "emulator/store/action_types.h"
 #include "emulator/store/approvals.h"
+#include "emulator/store/conditions.h"
 #include "emulator/store/events.h"
 #include "emulator/store/executions.h"
 #include "emulator/store/integrations.h"
@@ -33,6 +34,8 @@ const char *const *const store_schemas[] = {
 	&stage_executions_schema,
 	&action_executions_schema,
 	&artifacts_schema,
+	&conditions_schema,
+	&alarms_schema,
 	&jobs_schema,
 	&approvals_schema,
 	&timers_schema,
@@ -113,6 +116,32 @@ static const char *const to_7 =
 	"CREATE TABLE events (seq INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT,"
 	" body TEXT NOT NULL);";
 
+/* What had not begun with its actions has yet to pass its entry. */
+static const char *const to_8 =
+	"ALTER TABLE executions ADD COLUMN rollback_target TEXT;"
+	"ALTER TABLE stage_executions ADD COLUMN auto_retries INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE stage_executions ADD COLUMN retried_by_itself INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE stage_executions ADD COLUMN phase TEXT NOT NULL DEFAULT 'actions';"
+	"ALTER TABLE stage_executions ADD COLUMN condition INTEGER NOT NULL DEFAULT 0;"
+	"UPDATE stage_executions SET phase = 'entry' WHERE NOT EXISTS (SELECT 1 FROM"
+	" action_executions a WHERE a.stage_execution = stage_executions.seq);"
+	"ALTER TABLE action_executions ADD COLUMN condition INTEGER NOT NULL DEFAULT 0;"
+	"CREATE INDEX action_executions_by_condition ON action_executions (condition, seq)"
+	" WHERE condition <> 0;"
+	"CREATE INDEX action_executions_rules ON action_executions (pipeline, seq)"
+	" WHERE condition <> 0;"
+	"CREATE INDEX action_executions_rules_running ON action_executions (seq)"
+	" WHERE condition <> 0 AND status = 'InProgress';"
+	"CREATE TABLE conditions (seq INTEGER PRIMARY KEY, execution INTEGER NOT NULL"
+	" REFERENCES executions (seq) ON DELETE CASCADE, stage_execution INTEGER NOT NULL,"
+	" pipeline TEXT NOT NULL, stage TEXT NOT NULL, phase TEXT NOT NULL,"
+	" locked INTEGER NOT NULL, status TEXT NOT NULL, summary TEXT,"
+	" status_ms INTEGER NOT NULL);"
+	"CREATE INDEX conditions_by_execution ON conditions (execution);"
+	"CREATE INDEX conditions_by_stage ON conditions (pipeline, stage, phase, seq);"
+	"CREATE TABLE alarms (name TEXT PRIMARY KEY, state TEXT NOT NULL,"
+	" changed_ms INTEGER NOT NULL) WITHOUT ROWID;";
+
 const char *const *const store_migrations[] = {
 	&to_2,
 	&to_3,
@@ -120,6 +149,7 @@ const char *const *const store_migrations[] = {
 	&to_5,
 	&to_6,
 	&to_7,
+	&to_8,
 	NULL,
 };
 /* clang-format on */

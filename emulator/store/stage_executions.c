@@ -17,7 +17,11 @@ const char *const stage_executions_schema =
 	" ended_ms INTEGER NOT NULL DEFAULT 0,"
 	" first_action INTEGER NOT NULL DEFAULT 0,"
 	" manual_retries INTEGER NOT NULL DEFAULT 0,"
-	" retried_ms INTEGER NOT NULL DEFAULT 0);"
+	" retried_ms INTEGER NOT NULL DEFAULT 0,"
+	" auto_retries INTEGER NOT NULL DEFAULT 0,"
+	" retried_by_itself INTEGER NOT NULL DEFAULT 0,"
+	" phase TEXT NOT NULL DEFAULT 'actions',"
+	" condition INTEGER NOT NULL DEFAULT 0);"
 	"CREATE INDEX stage_executions_by_execution ON stage_executions (execution, "
 	"stage);"
 	"CREATE INDEX stage_executions_by_stage ON stage_executions (pipeline, stage, "
@@ -31,8 +35,9 @@ const char *const stage_executions_schema =
 #define COLUMNS                                                                          \
 	"s.seq, s.execution, e.id, s.pipeline, s.stage, s.stage_index, s.locked, "       \
 	"s.status,"                                                                      \
-	" s.arrived_ms, s.entered_ms, s.ended_ms, s.first_action, s.manual_retries, "    \
-	"s.retried_ms"                                                                   \
+	" s.arrived_ms, s.entered_ms, s.ended_ms, s.first_action, s.manual_retries,"     \
+	" s.auto_retries, s.retried_by_itself, s.phase, s.condition,"                    \
+	" e.rollback_target IS NOT NULL, s.retried_ms"                                   \
 	" FROM stage_executions s JOIN executions e ON e.seq = s.execution"
 
 void stage_execution_done(struct stage_execution *s)
@@ -65,7 +70,12 @@ static void read_row(struct stmt *q, struct stage_execution *row)
 		.ended_ms = stmt_i64(q, 10),
 		.first_action = stmt_i64(q, 11),
 		.manual_retries = stmt_i64(q, 12),
-		.retried_ms = stmt_i64(q, 13),
+		.auto_retries = stmt_i64(q, 13),
+		.retried_by_itself = stmt_i64(q, 14) != 0,
+		.phase = stage_phase_parse(stmt_text(q, 15)),
+		.condition = stmt_i64(q, 16),
+		.rollback = stmt_i64(q, 17) != 0,
+		.retried_ms = stmt_i64(q, 18),
 	};
 	row_uuid(q, 2, row->execution_id);
 }
@@ -105,9 +115,13 @@ int stage_executions_save(struct store *s, const struct stage_execution *row,
 	return store_exec(
 		s, NULL, err,
 		"UPDATE stage_executions SET status = ?, entered_ms = ?, ended_ms = ?,"
-		" first_action = ?, manual_retries = ?, retried_ms = ? WHERE seq = ?",
-		"siiiiii", stage_status_name(row->status), row->entered_ms, row->ended_ms,
-		row->first_action, row->manual_retries, row->retried_ms, row->seq);
+		" first_action = ?, manual_retries = ?, auto_retries = ?,"
+		" retried_by_itself = ?, phase = ?, condition = ?, retried_ms = ?"
+		" WHERE seq = ?",
+		"siiiiidsiii", stage_status_name(row->status), row->entered_ms,
+		row->ended_ms, row->first_action, row->manual_retries, row->auto_retries,
+		(int)row->retried_by_itself, stage_phase_name(row->phase), row->condition,
+		row->retried_ms, row->seq);
 }
 
 int stage_executions_delete(struct store *s, int64_t seq, struct mh_err *err)
@@ -171,6 +185,23 @@ int stage_executions_inbound(struct store *s, const char *pipeline, const char *
 	return 0;
 }
 
+int stage_executions_behind(struct store *s, const char *pipeline, const char *stage,
+			    struct mh_err *err)
+{
+	CLEAN(stage_execution_list) struct stage_execution_list waiting = { 0 };
+
+	if (stage_executions_inbound(s, pipeline, stage, true, &waiting, err) != 0)
+		return -1;
+	for (size_t i = 0; i < waiting.count; i++) {
+		if (store_exec(s, NULL, err,
+			       "UPDATE stage_executions SET seq = (SELECT max(seq) + 1"
+			       " FROM stage_executions) WHERE seq = ?",
+			       "i", waiting.items[i].seq) != 0)
+			return -1;
+	}
+	return 0;
+}
+
 int stage_executions_open_of(struct store *s, int64_t execution,
 			     struct stage_execution *ret, bool *ret_found,
 			     struct mh_err *err)
@@ -207,4 +238,24 @@ int stage_executions_latest(struct store *s, const char *pipeline, const char *s
 		    " AND s.status <> 'Inbound' ORDER BY s.seq DESC LIMIT 1",
 		    "ss", pipeline, stage);
 	return read_one(&q, ret, ret_found, err);
+}
+
+int stage_executions_last_success(struct store *s, const char *pipeline,
+				  const char *stage, int64_t version, int64_t *ret,
+				  struct mh_err *err)
+{
+	CLEAN(stmt) struct stmt q;
+	int rc;
+
+	store_query(s, &q,
+		    "SELECT e.seq FROM stage_executions s JOIN executions e"
+		    " ON e.seq = s.execution WHERE s.pipeline = ? AND s.stage = ?"
+		    " AND s.status = 'Succeeded' AND e.version = ?"
+		    " AND e.rollback_target IS NULL ORDER BY s.seq DESC LIMIT 1",
+		    "ssi", pipeline, stage, version);
+	rc = stmt_next(&q, err);
+	if (rc < 0)
+		return -1;
+	*ret = rc == 1 ? stmt_i64(&q, 0) : 0;
+	return 0;
 }

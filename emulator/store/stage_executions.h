@@ -23,8 +23,12 @@ struct stage_execution {
 	int64_t arrived_ms, entered_ms, ended_ms; /* 0: not yet */
 	int64_t first_action; /* seq: action executions before it count no more (a retry
 				 of all actions) */
-	int64_t manual_retries;
+	int64_t manual_retries, auto_retries;
 	int64_t retried_ms; /* when it was last tried again; 0: never */
+	bool retried_by_itself; /* the latest retry was an automatic one */
+	enum stage_phase phase; /* what is being done, or was done last */
+	int64_t condition; /* seq of the phase's condition; 0: not asked yet */
+	bool rollback; /* of a ROLLBACK execution; read only */
 };
 void stage_execution_done(struct stage_execution *s);
 static inline void clean_stage_execution(struct stage_execution *s)
@@ -45,7 +49,7 @@ static inline void clean_stage_execution_list(struct stage_execution_list *list)
 /* Sets row->seq. */
 int stage_executions_insert(struct store *s, struct stage_execution *row,
 			    struct mh_err *err) MH_MUST_CHECK;
-/* Writes status, entered_ms, ended_ms, first_action, manual_retries, retried_ms. */
+/* Writes what changes: everything from status on but arrived_ms. */
 int stage_executions_save(struct store *s, const struct stage_execution *row,
 			  struct mh_err *err) MH_MUST_CHECK;
 int stage_executions_delete(struct store *s, int64_t seq,
@@ -60,6 +64,9 @@ int stage_executions_is_locked(struct store *s, const char *pipeline, const char
 int stage_executions_inbound(struct store *s, const char *pipeline, const char *stage,
 			     bool locked, struct stage_execution_list *ret,
 			     struct mh_err *err) MH_MUST_CHECK;
+/* Who waits in front of the stage arrives anew, behind everybody, in the same order. */
+int stage_executions_behind(struct store *s, const char *pipeline, const char *stage,
+			    struct mh_err *err) MH_MUST_CHECK;
 /* Where an open execution is: the row that is INBOUND or not ended. */
 int stage_executions_open_of(struct store *s, int64_t execution,
 			     struct stage_execution *ret, bool *ret_found,
@@ -68,6 +75,11 @@ int stage_executions_open_of(struct store *s, int64_t execution,
 int stage_executions_of(struct store *s, int64_t execution, const char *stage,
 			struct stage_execution *ret, bool *ret_found,
 			struct mh_err *err) MH_MUST_CHECK;
+/* Which STANDARD execution of this version of the pipeline succeeded in the stage last:
+ * its seq, 0 when none did. */
+int stage_executions_last_success(struct store *s, const char *pipeline,
+				  const char *stage, int64_t version, int64_t *ret,
+				  struct mh_err *err) MH_MUST_CHECK;
 /* The last one of the locked modes that entered the stage. */
 int stage_executions_latest(struct store *s, const char *pipeline, const char *stage,
 			    struct stage_execution *ret, bool *ret_found,

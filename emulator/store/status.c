@@ -22,6 +22,18 @@ static const char *const stage_names[] = {
 	[STAGE_SUCCEEDED] = "Succeeded", [STAGE_FAILED] = "Failed",
 	[STAGE_CANCELLED] = "Cancelled", [STAGE_SKIPPED] = "Skipped",
 };
+static const char *const phase_names[] = {
+	[PHASE_ENTRY] = "entry",
+	[PHASE_ACTIONS] = "actions",
+	[PHASE_SUCCESS] = "success",
+	[PHASE_FAILURE] = "failure",
+};
+static const char *const condition_names[] = {
+	[CONDITION_IN_PROGRESS] = "InProgress", [CONDITION_SUCCEEDED] = "Succeeded",
+	[CONDITION_FAILED] = "Failed",          [CONDITION_ERRORED] = "Errored",
+	[CONDITION_CANCELLED] = "Cancelled",    [CONDITION_ABANDONED] = "Abandoned",
+	[CONDITION_OVERRIDDEN] = "Overridden",
+};
 static const char *const action_names[] = {
 	[ACTION_IN_PROGRESS] = "InProgress",
 	[ACTION_SUCCEEDED] = "Succeeded",
@@ -79,6 +91,27 @@ const char *stage_status_name(enum stage_status status)
 enum stage_status stage_status_parse(const char *name)
 {
 	return (enum stage_status)parse(stage_names, ARRAY_LEN(stage_names), name);
+}
+
+const char *stage_phase_name(enum stage_phase phase)
+{
+	return phase_names[phase];
+}
+
+enum stage_phase stage_phase_parse(const char *name)
+{
+	return (enum stage_phase)parse(phase_names, ARRAY_LEN(phase_names), name);
+}
+
+const char *condition_status_name(enum condition_status status)
+{
+	return condition_names[status];
+}
+
+enum condition_status condition_status_parse(const char *name)
+{
+	return (enum condition_status)parse(condition_names, ARRAY_LEN(condition_names),
+					    name);
 }
 
 const char *action_status_name(enum action_status status)

@@ -39,6 +39,25 @@ enum stage_status {
 const char *stage_status_name(enum stage_status status);
 enum stage_status stage_status_parse(const char *name);
 
+/* What a stage that was entered is about (semantics E10): the conditions of its entry,
+ * its actions, the conditions of their success or of their failure. */
+enum stage_phase { PHASE_ENTRY, PHASE_ACTIONS, PHASE_SUCCESS, PHASE_FAILURE };
+const char *stage_phase_name(enum stage_phase phase);
+enum stage_phase stage_phase_parse(const char *name);
+
+/* Of a stage's condition; each but the first is an end. */
+enum condition_status {
+	CONDITION_IN_PROGRESS,
+	CONDITION_SUCCEEDED,
+	CONDITION_FAILED,
+	CONDITION_ERRORED, /* a rule could not be asked */
+	CONDITION_CANCELLED, /* the pipeline was updated */
+	CONDITION_ABANDONED, /* the execution was stopped */
+	CONDITION_OVERRIDDEN,
+};
+const char *condition_status_name(enum condition_status status);
+enum condition_status condition_status_parse(const char *name);
+
 enum action_status {
 	ACTION_IN_PROGRESS,
 	ACTION_SUCCEEDED,

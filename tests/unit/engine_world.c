@@ -207,6 +207,30 @@ const char *text_at(struct json_object *o, const char *path)
 	return json_object_get_string(found);
 }
 
+static char rule_types_offered[][20] = { "Rule/LambdaInvoke/1", "Rule/Commands/1" };
+static char rule_types_as[][24] = { "Invoke/Custom/Lambda/1", "Invoke/Custom/Lambda/1" };
+static struct settings_offer rule_offers[] = {
+	{ rule_types_offered[0], rule_types_as[0] },
+	{ rule_types_offered[1], rule_types_as[1] },
+};
+
+void offer_rules(struct world *w)
+{
+	w->settings.offers = (struct conf_list){ rule_offers, ARRAY_LEN(rule_offers) };
+}
+
+void set_alarm(struct world *w, const char *name, const char *state)
+{
+	struct op_ctx ctx = make_ctx(w);
+	struct mh_err err = MH_ERR_INIT;
+
+	assert_ok(store_begin(w->store, &err), &err);
+	if (engine_alarm_set(&ctx, name, state, &w->error) != 0)
+		fail_msg("alarm: %s", w->error.message);
+	assert_ok(store_commit(w->store, &err), &err);
+	check_invariants(w);
+}
+
 /* ---- pipelines ---- */
 
 void create_types(struct world *w)
@@ -362,7 +386,8 @@ void set_transition(struct world *w, const char *pipeline, const char *stage,
 
 static const char *category_of(const char *provider)
 {
-	return strcmp(provider, "Src") == 0     ? "Source"
+	return strcmp(provider, "Lambda") == 0  ? "Invoke"
+	       : strcmp(provider, "Src") == 0   ? "Source"
 	       : strcmp(provider, "Make") == 0  ? "Build"
 	       : strcmp(provider, "Check") == 0 ? "Test"
 						: "Deploy";
@@ -453,10 +478,12 @@ static const struct {
 	  " e.seq = s.execution WHERE s.status = 'Inbound' AND e.mode = 'SUPERSEDED'"
 	  " GROUP BY s.pipeline, s.stage HAVING count(*) > 1)" },
 	{ "an execution entered a stage after a newer one",
-	  "SELECT count(*) FROM stage_executions a JOIN stage_executions b ON"
-	  " a.pipeline = b.pipeline AND a.stage = b.stage AND a.locked AND b.locked AND"
-	  " a.entered_ms > 0 AND b.entered_ms > 0 AND a.seq < b.seq AND"
-	  " a.execution > b.execution" },
+	  "SELECT count(*) FROM (SELECT s.execution, max(s.execution) OVER (PARTITION BY"
+	  " s.pipeline, s.stage ORDER BY s.seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1"
+	  " PRECEDING) AS newer FROM stage_executions s JOIN executions e ON e.seq ="
+	  " s.execution WHERE s.locked AND s.entered_ms > 0 AND e.rollback_target IS "
+	  "NULL)"
+	  " WHERE execution < newer" },
 	{ "an open execution that is not at exactly one stage",
 	  "SELECT count(*) FROM executions e WHERE status IN ('InProgress','Stopping') "
 	  "AND"
@@ -492,6 +519,7 @@ static const struct {
 	  " ('InProgress','Stopping')" },
 	{ "a running action without exactly one open job or approval",
 	  "SELECT count(*) FROM action_executions a WHERE a.status = 'InProgress' AND"
+	  " a.condition = 0 AND"
 	  " (SELECT count(*) FROM jobs j WHERE j.action = a.seq AND j.ended_ms = 0) +"
 	  " (SELECT count(*) FROM approvals p WHERE p.action = a.seq AND p.open) <> 1" },
 	{ "an ended action with an open job, an open approval or a timer",
@@ -504,6 +532,7 @@ static const struct {
 	  " EXISTS (SELECT 1 FROM timers t WHERE t.action = a.seq)" },
 	{ "more than five running actions in a PARALLEL execution",
 	  "SELECT count(*) FROM (SELECT 1 FROM action_executions WHERE NOT locked AND"
+	  " condition = 0 AND"
 	  " status = 'InProgress' GROUP BY execution HAVING count(*) > 5)" },
 	{ "more than fifty open executions of a QUEUED or PARALLEL pipeline",
 	  "SELECT count(*) FROM (SELECT 1 FROM executions WHERE mode <> 'SUPERSEDED' AND "
@@ -511,10 +540,41 @@ static const struct {
 	  " IN ('InProgress','Stopping') GROUP BY pipeline HAVING count(*) > 50)" },
 	{ "a stage that Succeeded with an action that did not",
 	  "SELECT count(*) FROM action_executions a JOIN stage_executions s ON"
-	  " s.seq = a.stage_execution WHERE s.status = 'Succeeded' AND a.status <> "
+	  " s.seq = a.stage_execution WHERE s.status = 'Succeeded' AND a.condition = 0"
+	  " AND a.status <> "
 	  "'Succeeded' AND NOT EXISTS (SELECT 1 FROM action_executions b WHERE"
 	  " b.stage_execution = a.stage_execution AND b.action = a.action AND"
 	  " b.seq > a.seq)" },
+	{ "a condition that is asked, but not in its phase of a running stage",
+	  "SELECT count(*) FROM conditions c WHERE c.status = 'InProgress' AND NOT EXISTS"
+	  " (SELECT 1 FROM stage_executions s WHERE s.seq = c.stage_execution AND"
+	  " s.condition = c.seq AND s.phase = c.phase AND s.status IN"
+	  " ('InProgress','Stopping'))" },
+	{ "a condition that is asked without a running rule, or one with a running rule"
+	  " that is not asked",
+	  "SELECT count(*) FROM conditions c WHERE (c.status = 'InProgress') <> EXISTS"
+	  " (SELECT 1 FROM action_executions a WHERE a.condition = c.seq AND a.condition "
+	  "<> 0 AND"
+	  " a.status = 'InProgress')" },
+	{ "a condition that is met with a rule that is not",
+	  "SELECT count(*) FROM conditions c WHERE c.status = 'Succeeded' AND EXISTS"
+	  " (SELECT 1 FROM action_executions a WHERE a.condition = c.seq AND a.condition "
+	  "<> 0 AND"
+	  " a.status <> 'Succeeded')" },
+	{ "an action that ran before the entry to its stage was granted",
+	  "SELECT count(*) FROM stage_executions s WHERE (s.phase = 'entry' OR s.status ="
+	  " 'Skipped') AND EXISTS (SELECT 1 FROM action_executions a WHERE"
+	  " a.stage_execution = s.seq AND a.condition = 0)" },
+	{ "a rollback that is not of one stage and of a STANDARD execution that succeeded"
+	  " in it",
+	  "SELECT count(*) FROM executions e WHERE e.rollback_target IS NOT NULL AND"
+	  " ((SELECT count(*) FROM stage_executions s WHERE s.execution = e.seq) <> 1 OR"
+	  " NOT EXISTS (SELECT 1 FROM executions t JOIN stage_executions o ON o.execution"
+	  " = t.seq JOIN stage_executions s ON s.execution = e.seq AND s.stage = o.stage"
+	  " WHERE t.id = e.rollback_target AND t.rollback_target IS NULL AND t.version ="
+	  " e.version AND o.status = 'Succeeded'))" },
+	{ "more than one automatic retry",
+	  "SELECT count(*) FROM stage_executions WHERE auto_retries > 1" },
 };
 
 void check_invariants(struct world *w)

@@ -53,6 +53,22 @@ struct json_object *try_call(struct world *w, const char *op, const char *input)
 /* Moves the clock and fires what became due. */
 void pass_time(struct world *w, int64_t ms);
 
+/* An alarm of CloudWatch's is in a state from now on. */
+void set_alarm(struct world *w, const char *name, const char *state);
+/* Rules that workers do are offered to those of provider "Lambda". */
+void offer_rules(struct world *w);
+
+/* A rule of a condition; a list of them; a condition. */
+#define RULE(name, provider, config)                                                     \
+	"{'name':'" name                                                                 \
+	"','ruleTypeId':{'category':'Rule','owner':'AWS','provider':'" provider          \
+	"','version':'1'},'configuration':{" config "}}"
+#define CHECK(name, variable, op, value)                                                 \
+	RULE(name, "VariableCheck",                                                      \
+	     "'Variable':'" variable "','Operator':'" op "','Value':'" value "'")
+#define CONDITIONS(result, rules)                                                        \
+	"{'conditions':[{'result':'" result "','rules':[" rules "]}]}"
+
 /* An answer's member by path: "a.b[0].c". NULL when it is not there. */
 struct json_object *at(struct json_object *o, const char *path);
 /* Its text; fails when it is not there. */
@@ -94,7 +110,7 @@ struct handed {
 	const char *id, *nonce, *execution, *action;
 	struct json_object *data;
 };
-/* provider: "Src", "Make", "Check" or "Ship". */
+/* provider: "Src", "Make", "Check", "Ship" or "Lambda". */
 struct handed poll_one(struct world *w, const char *provider);
 /* Polls, acknowledges; there must be a job. */
 struct handed take(struct world *w, const char *provider);

@@ -289,26 +289,6 @@ static void action_without_a_worker_says_so(void **state)
 	assert_string_equal(stage_state(w, "p", "Build"), "Failed");
 }
 
-static void stage_with_conditions_fails_instead_of_passing_them_unasked(void **state)
-{
-	struct world *w = *state;
-	const char *id = begin(
-		w,
-		"{'name':'Build','beforeEntry':{'conditions':[{'result':'FAIL','rules':[{"
-		"'name':'R','ruleTypeId':{'category':'Rule','owner':'AWS',"
-		"'provider':'VariableCheck','version':'1'},'configuration':{'Variable':'"
-		"x',"
-		"'Value':'x','Operator':'EQ'}}]}]},'actions':[" BUILD("B", "1") "]}");
-	struct json_object *execution = call(
-		w, "GetPipelineExecution",
-		"{'pipelineName':'p','pipelineExecutionId':'%s'}", id);
-
-	assert_string_equal(text_at(execution, "pipelineExecution.status"), "Failed");
-	assert_contains(text_at(execution, "pipelineExecution.statusSummary"),
-			"beforeEntry");
-	assert_null(poll_one(w, "Make").id);
-}
-
 static void queue_of_executions_that_all_fail_at_once_drains(void **state)
 {
 	struct world *w = *state;
@@ -546,7 +526,6 @@ int main(void)
 		T(resolved_value_that_does_not_fit_fails_the_action),
 		T(revision_of_a_custom_source_is_shown),
 		T(action_without_a_worker_says_so),
-		T(stage_with_conditions_fails_instead_of_passing_them_unasked),
 		T(queue_of_executions_that_all_fail_at_once_drains),
 		T(deleted_type_fails_the_action_when_it_is_reached),
 		T(built_in_source_is_claimed_once_and_again_after_a_restart),

@@ -1,8 +1,9 @@
 /*
  * Random play: a few pipelines of every mode, and thousands of starts, polls,
- * acknowledgements, results, approvals, transitions, updates, deletions and leaps of the
- * clock, valid or not. After each step the world checks the engine's invariants
- * (semantics I 1 to 4, 8, 9); here, besides, nothing that ended ever changes again.
+ * acknowledgements, results, approvals, transitions, updates, deletions, rollbacks,
+ * conditions with their rules, alarms and leaps of the clock, valid or not. After each
+ * step the world checks the engine's invariants (semantics I 1 to 4, 8, 9); here,
+ * besides, nothing that ended ever changes again.
  *
  * MH_SEED and MH_STEPS choose another run.
  */
@@ -37,7 +38,7 @@ static uint32_t dice(struct play *p, uint32_t sides)
 	return (uint32_t)(p->random >> 33) % sides;
 }
 
-static const char *const providers[] = { "Src", "Make", "Check", "Ship" };
+static const char *const providers[] = { "Src", "Make", "Check", "Ship", "Lambda" };
 static const char *const modes[] = { "SUPERSEDED", "QUEUED", "PARALLEL", "SUPERSEDED" };
 static const char *const stage_names[] = { "Source", "Build", "Gate", "Deploy" };
 
@@ -93,6 +94,60 @@ static const char other_stages[] = "[{'name':'Source','actions':[" ACTION(
 				       "D", "1", "Deploy",
 				       "Ship") ",'inputArtifacts':[{'name':'A'}]}]}]";
 
+#define WAITED_FOR                                                                       \
+	RULE("W", "LambdaInvoke", "'FunctionName':'f'")                                  \
+	"," RULE("X", "CloudWatchAlarm", "'AlarmName':'a','WaitTime':'2'")
+
+/* One with conditions everywhere; %s: ROLLBACK where the mode has rollbacks, or FAIL. */
+static const char guarded_stages[] =
+	"[{'name':'Source','onFailure':{'result':'RETRY'},'actions':[" ACTION(
+		"S1", "1", "Source",
+		"Src") ",'outputArtifacts':[{'name':'A'}],"
+		       "'namespace':'src'}]},"
+		       "{'name':'Build','beforeEntry':" CONDITIONS("SKIP", CHECK("V", "#{src.v}", "MATCHES", "[12]")) ",'onSuccess':" CONDITIONS("%s", WAITED_FOR) ",'actions':[" ACTION(
+			       "B1", "1", "Build",
+			       "Make") "}," ACTION("B2", "2", "Build",
+						   "Make") "}]},"
+							   "{'name':'Gate','onFailure':{'"
+							   "result':'RETRY','"
+							   "retryConfiguration':{'"
+							   "retryMode':"
+							   "'ALL_ACTIONS'}},'actions':[{'"
+							   "name':'Ask','actionTypeId':{'"
+							   "category':'Approval',"
+							   "'owner':'AWS','provider':'"
+							   "Manual','version':'1'}}]},"
+							   "{'name':'Deploy','"
+							   "beforeEntry':" CONDITIONS(
+								   "FAIL",
+								   WAITED_FOR) "%s,"
+									       "'actions'"
+									       ":"
+									       "[" ACTION(
+										       "D",
+										       "1",
+										       "D"
+										       "e"
+										       "p"
+										       "l"
+										       "o"
+										       "y",
+										       "S"
+										       "h"
+										       "i"
+										       "p") ",'inputArtifacts':[{'name':'A'}]}]}]";
+
+static char *declare_guarded(const char *name, const char *mode)
+{
+	bool parallel = strcmp(mode, "PARALLEL") == 0;
+	CLEAN(free)
+	char *text = mh_format(
+		guarded_stages, parallel ? "FAIL" : "ROLLBACK",
+		parallel ? "" : ",'onFailure':" CONDITIONS("ROLLBACK", WAITED_FOR));
+
+	return declare(name, mode, text);
+}
+
 static char *pick_name(struct play *p)
 {
 	return mh_format("p%u", dice(p, PIPELINES));
@@ -113,15 +168,21 @@ static void step_create(struct play *p)
 {
 	CLEAN(free) char *name = pick_name(p);
 
-	may_call(p, "CreatePipeline", declare(name, modes[name[1] - '0'], stages));
+	const char *mode = modes[name[1] - '0'];
+
+	may_call(p, "CreatePipeline",
+		 dice(p, 2) ? declare(name, mode, stages) : declare_guarded(name, mode));
 }
 
 static void step_update(struct play *p)
 {
 	CLEAN(free) char *name = pick_name(p);
 
+	const char *mode = modes[dice(p, 4)];
+
 	may_call(p, "UpdatePipeline",
-		 declare(name, modes[dice(p, 4)], dice(p, 2) ? stages : other_stages));
+		 dice(p, 2) ? declare_guarded(name, mode)
+			    : declare(name, mode, dice(p, 2) ? stages : other_stages));
 }
 
 static void step_delete(struct play *p)
@@ -140,7 +201,7 @@ static void step_start(struct play *p)
 
 static void step_poll(struct play *p)
 {
-	struct handed h = poll_one(p->w, providers[dice(p, 4)]);
+	struct handed h = poll_one(p->w, providers[dice(p, ARRAY_LEN(providers))]);
 	const char *target;
 	struct held *slot;
 
@@ -206,8 +267,9 @@ static void step_success(struct play *p, bool more)
 	if (!h)
 		return;
 	input = mh_format("{'jobId':'%s',%s}", h->id,
-			  more ? "'continuationToken':'t'"
-			       : "'outputVariables':{'v':'1'}");
+			  more         ? "'continuationToken':'t'"
+			  : dice(p, 4) ? "'outputVariables':{'v':'1'}"
+				       : "'outputVariables':{'v':'3'}");
 	if (try_call(p->w, "PutJobSuccessResult", input)) {
 		assert_non_null(at(p->acked, h->id));
 		p->finished++;
@@ -308,6 +370,38 @@ static void step_retry(struct play *p)
 				   dice(p, 2) ? "ALL_ACTIONS" : "FAILED_ACTIONS"));
 }
 
+static void step_rollback(struct play *p)
+{
+	CLEAN(free) char *pipeline = NULL;
+	CLEAN(free) char *id = pick_execution(p, &pipeline);
+
+	if (id)
+		may_call(p, "RollbackStage",
+			 mh_format("{'pipelineName':'%s','targetPipelineExecutionId':"
+				   "'%s','stageName':'%s'}",
+				   pipeline, id, stage_names[dice(p, 4)]));
+}
+
+static void step_override(struct play *p)
+{
+	CLEAN(free) char *pipeline = NULL;
+	CLEAN(free) char *id = pick_execution(p, &pipeline);
+
+	if (id)
+		may_call(p, "OverrideStageCondition",
+			 mh_format("{'pipelineName':'%s','pipelineExecutionId':'%s',"
+				   "'stageName':'%s','conditionType':'%s'}",
+				   pipeline, id, stage_names[dice(p, 4)],
+				   dice(p, 2) ? "BEFORE_ENTRY" : "ON_SUCCESS"));
+}
+
+static void step_alarm(struct play *p)
+{
+	static const char *const states[] = { "OK", "ALARM", "INSUFFICIENT_DATA" };
+
+	set_alarm(p->w, "a", states[dice(p, ARRAY_LEN(states))]);
+}
+
 static void step_time(struct play *p)
 {
 	static const int64_t leaps[] = { 1, SECOND, 10 * SECOND, 61 * SECOND };
@@ -323,6 +417,7 @@ static void step_look(struct play *p)
 	may_call(p, "GetPipelineState", mh_format("{'name':'%s'}", name));
 	may_call(p, "ListPipelineExecutions", mh_format("{'pipelineName':'%s'}", name));
 	may_call(p, "ListActionExecutions", mh_format("{'pipelineName':'%s'}", name));
+	may_call(p, "ListRuleExecutions", mh_format("{'pipelineName':'%s'}", name));
 }
 
 static void step(struct play *p)
@@ -353,7 +448,13 @@ static void step(struct play *p)
 		step_stop(p);
 	else if (n < 950)
 		step_retry(p);
-	else if (n < 990)
+	else if (n < 955)
+		step_rollback(p);
+	else if (n < 962)
+		step_override(p);
+	else if (n < 970)
+		step_alarm(p);
+	else if (n < 993)
 		step_time(p);
 	else
 		step_look(p);
@@ -414,6 +515,7 @@ static void engine_holds_its_invariants_in_random_play(void **state)
 	p.ended = json_object_new_object();
 	p.acked = json_object_new_object();
 	create_types(p.w);
+	offer_rules(p.w);
 	for (int64_t i = 0; i < steps; i++) {
 		step(&p);
 		if (i % 8 == 0)
@@ -426,6 +528,13 @@ static void engine_holds_its_invariants_in_random_play(void **state)
 		(long long)p.finished, json_object_object_length(p.ended),
 		(long long)count_rows(p.w, "SELECT count(*) FROM executions"
 					   " WHERE status = 'Succeeded'"));
+	print_message("# %lld conditions asked, %lld rollbacks, %lld automatic retries\n",
+		      (long long)count_rows(p.w, "SELECT count(*) FROM conditions"),
+		      (long long)count_rows(p.w, "SELECT count(*) FROM executions WHERE"
+						 " rollback_target IS NOT NULL"),
+		      (long long)count_rows(p.w,
+					    "SELECT count(*) FROM stage_executions WHERE"
+					    " auto_retries > 0"));
 	/* The play must not be idle. */
 	assert_true(p.finished > steps / 50);
 	assert_true(json_object_object_length(p.ended) > steps / 50);

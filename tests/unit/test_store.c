@@ -81,6 +81,17 @@ static void store_reopens_what_it_made(void **state)
 /* Takes away what the migrations bring: format 1. */
 static void make_first_format(struct store *s)
 {
+	run(s, "DROP TABLE alarms");
+	run(s, "DROP TABLE conditions");
+	run(s, "DROP INDEX action_executions_by_condition");
+	run(s, "DROP INDEX action_executions_rules");
+	run(s, "DROP INDEX action_executions_rules_running");
+	run(s, "ALTER TABLE action_executions DROP COLUMN condition");
+	run(s, "ALTER TABLE stage_executions DROP COLUMN condition");
+	run(s, "ALTER TABLE stage_executions DROP COLUMN phase");
+	run(s, "ALTER TABLE stage_executions DROP COLUMN retried_by_itself");
+	run(s, "ALTER TABLE stage_executions DROP COLUMN auto_retries");
+	run(s, "ALTER TABLE executions DROP COLUMN rollback_target");
 	run(s, "DROP TABLE webhooks");
 	run(s, "DROP TABLE schedules");
 	run(s, "DROP TABLE source_refs");
