@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <time.h>
 
 #include "emulator/store/store.h"
@@ -27,8 +28,8 @@ struct call { /* on the caller's stack while it waits */
 	const char *caller_arn;
 	struct api_error *err;
 	int result;
-	bool done;
-	pthread_cond_t finished;
+	sem_t finished; /* a semaphore: whoever wakes needs no lock that others want too
+			 */
 	struct call *next;
 };
 
@@ -267,10 +268,9 @@ static struct call *take_queue(struct writer *w)
 static void answer(struct call *batch)
 {
 	while (batch) {
-		struct call *next = batch->next; /* the caller may go once done is seen */
+		struct call *next = batch->next; /* the caller goes at once */
 
-		batch->done = true;
-		pthread_cond_signal(&batch->finished);
+		(void)sem_post(&batch->finished); /* fails only past 2^31 posts */
 		batch = next;
 	}
 }
@@ -293,9 +293,7 @@ static void *writer_main(void *arg)
 		}
 		pthread_mutex_unlock(&w->lock);
 		run_batch(w, batch);
-		pthread_mutex_lock(&w->lock);
 		answer(batch);
-		pthread_mutex_unlock(&w->lock);
 		FAULT_POINT("writer.answered");
 	}
 }
@@ -345,25 +343,31 @@ int writer_call(struct writer *w, writer_fn fn, void *arg, const char *caller_ar
 		struct api_error *err)
 {
 	struct call c = { .fn = fn, .arg = arg, .caller_arn = caller_arn, .err = err };
+	bool stopping, idle;
 
-	pthread_cond_init(&c.finished, NULL);
+	(void)sem_init(&c.finished, 0, 0); /* fails only for counts over 2^31 */
 	pthread_mutex_lock(&w->lock);
-	if (w->stopping) {
-		c.result = api_fail(err, "ServiceUnavailable",
-				    "The server is shutting down.");
-		err->status = 503;
-		c.done = true;
-	} else {
+	stopping = w->stopping;
+	idle = !w->first;
+	if (!stopping) {
 		*w->last = &c;
 		/* It lives on this stack until it is done: the loop below waits for that.
 		 */
 		/* cppcheck-suppress autoVariables */
 		w->last = &c.next;
-		pthread_cond_signal(&w->work);
 	}
-	while (!c.done)
-		pthread_cond_wait(&c.finished, &w->lock); /* the loop looks */
 	pthread_mutex_unlock(&w->lock);
-	pthread_cond_destroy(&c.finished);
+	if (stopping) {
+		c.result = api_fail(err, "ServiceUnavailable",
+				    "The server is shutting down.");
+		err->status = 503;
+	} else {
+		/* With calls before this one, the writer was told. */
+		if (idle)
+			pthread_cond_signal(&w->work);
+		while (sem_wait(&c.finished) != 0)
+			; /* a signal came */
+	}
+	(void)sem_destroy(&c.finished); /* nobody waits for it */
 	return c.result;
 }

@@ -1,6 +1,7 @@
 /* The store's ground: opening, transactions, statements. */
 #include "emulator/store/store.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -152,11 +153,22 @@ static int set_up(struct store *s, const char *path, struct mh_err *err)
 	return version == 0 ? create_schema(s, err) : migrate(s, version, err);
 }
 
+/* SQLite counts its memory under a lock, at each allocation: nobody asks for the count.
+ */
+static void configure_sqlite(void)
+{
+	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); /* refused once it has begun */
+}
+
 int store_open(const char *path, struct store **ret, struct mh_err *err)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct store *s = mh_alloc(sizeof(*s));
 	/* One thread at a time uses it: SQLite needs no mutex of its own. */
-	int rc = sqlite3_open_v2(
+	int rc;
+
+	(void)pthread_once(&once, configure_sqlite); /* cannot fail */
+	rc = sqlite3_open_v2(
 		path, &s->db,
 		SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
 
