@@ -8,6 +8,9 @@
 	int name(const struct admin_call *call, struct json_object *out,                 \
 		 struct api_error *err)
 
+/* alarms.c: what CloudWatch would say */
+ADMIN_HANDLER(admin_alarms_get);
+ADMIN_HANDLER(admin_alarms_put);
 /* clock.c: the virtual clock */
 ADMIN_HANDLER(admin_clock_get);
 ADMIN_HANDLER(admin_clock_put);

@@ -3,6 +3,8 @@
 
 /* clang-format off */
 const struct admin_route admin_routes[] = {
+	{ "GET", "alarms", admin_alarms_get },
+	{ "PUT", "alarms", admin_alarms_put },
 	{ "GET", "clock", admin_clock_get },
 	{ "PUT", "clock", admin_clock_put },
 	{ "POST", "clock/advance", admin_clock_advance },

@@ -126,8 +126,8 @@ static int judge_alarm(struct op_ctx *ctx, struct question *q, enum verdict *ret
 		return -1;
 	if (!state)
 		return mh_err_set(err, MH_E_REFUSED,
-				  "there is no alarm '%.200s' here: set its state by the "
-				  "admin interface",
+				  "there is no alarm '%.200s' here: set its state, PUT "
+				  "/_millhand/admin/alarms",
 				  name);
 	if (rule_alarm_wants(q->config, q->phase == PHASE_FAILURE, state, &met, err) !=
 		    0 ||

@@ -132,3 +132,19 @@ int alarm_get(struct store *s, const char *name, char **ret_state, struct mh_err
 	*ret_state = rc == 1 ? mh_strdup(stmt_text(&q, 0)) : NULL;
 	return 0;
 }
+
+int alarms_list(struct store *s, struct json_object *list, struct mh_err *err)
+{
+	CLEAN(stmt) struct stmt q;
+	int rc;
+
+	store_query(s, &q, "SELECT name, state FROM alarms ORDER BY name", "");
+	while ((rc = stmt_next(&q, err)) == 1) {
+		struct json_object *o = json_object_new_object();
+
+		json_put_str(o, "name", stmt_text(&q, 0));
+		json_put_str(o, "state", stmt_text(&q, 1));
+		json_object_array_add(list, o);
+	}
+	return rc < 0 ? -1 : 0;
+}

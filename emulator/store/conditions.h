@@ -7,6 +7,7 @@
 
 #include "emulator/store/status.h"
 #include "emulator/store/store.h"
+#include "lib/base/json.h"
 
 extern const char *const conditions_schema;
 extern const char *const alarms_schema;
@@ -46,6 +47,9 @@ int conditions_latest(struct store *s, const char *pipeline, const char *stage,
 /* state: "OK", "ALARM" or "INSUFFICIENT_DATA". Creates the alarm when there is none. */
 int alarm_set(struct store *s, const char *name, const char *state, int64_t now_ms,
 	      struct mh_err *err) MH_MUST_CHECK;
+/* Adds {"name","state"} of each to a list, by name. */
+int alarms_list(struct store *s, struct json_object *list,
+		struct mh_err *err) MH_MUST_CHECK;
 /* *ret_state NULL: nobody ever said. The caller frees it. */
 int alarm_get(struct store *s, const char *name, char **ret_state,
 	      struct mh_err *err) MH_MUST_CHECK;
