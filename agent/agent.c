@@ -348,6 +348,8 @@ static bool settle(struct agent *a)
 		unsigned effects = job->effects;
 
 		job->effects = 0;
+		if (job->run->handed)
+			agent_result_is_taken(job);
 		if (effects) {
 			any = true;
 			agent_carry_out(a, job, effects);

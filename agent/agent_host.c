@@ -58,7 +58,8 @@ static bool has_reserve(struct agent *a)
 
 bool agent_give_reserve(struct agent *a)
 {
-	bool given = a->host.reserved && host_reserve_give(jobdirs_state_fd(a->dirs));
+	/* Also what an agent before us, or a shim, left of it. */
+	bool given = host_reserve_give(jobdirs_state_fd(a->dirs));
 
 	a->host.reserved = false;
 	a->disk_at_ms = 0;

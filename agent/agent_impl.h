@@ -47,6 +47,7 @@ struct job_run {
 	struct third_call *third_call;
 	struct transfer *transfer;
 	struct shim *shim;
+	bool handed; /* it gave us its result, and waits to hear that it is recorded */
 	bool mute; /* it speaks a protocol that we do not know */
 	int dir_fd, lock_fd; /* -1: not open */
 	int target_fd; /* lock of what it needs alone, until its shim has it; -1: none */
@@ -271,6 +272,8 @@ void agent_spawn(struct agent *a, struct job *job);
 void agent_adopt(struct agent *a, struct job *job);
 void agent_ask_shim_to_stop(struct job *job);
 void agent_read_result(struct agent *a, struct job *job);
+/* After the commit of a result that its shim handed over. */
+void agent_result_is_taken(struct job *job);
 /* Ends a shim that lets its deadline pass; answers when to look (monotonic), or 0. */
 int64_t agent_backstop(struct agent *a, struct job *job, int64_t now_ms);
 

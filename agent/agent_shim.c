@@ -40,6 +40,8 @@ static void judge_protocol(struct job *job, struct json_object *doc)
 		agent_ask_shim_to_stop(job); /* in a way that it knows */
 }
 
+static void take_handed(struct job *job, struct json_object *result);
+
 static void on_message(void *ctx, struct json_object *doc)
 {
 	struct job *job = ctx;
@@ -49,7 +51,9 @@ static void on_message(void *ctx, struct json_object *doc)
 		judge_protocol(job, doc);
 	if (job->run->mute)
 		return;
-	if (strcmp(what, "wanted") == 0)
+	if (strcmp(what, "result") == 0)
+		take_handed(job, json_opt_object(doc, "result"));
+	else if (strcmp(what, "wanted") == 0)
 		agent_wanted(job->run->agent, job, json_opt_i64(doc, "id", 0));
 	else if (strcmp(what, "state") == 0)
 		log_event(LOG_LEVEL_DEBUG, "job.step", json_opt_str(doc, "step", ""),
@@ -93,10 +97,9 @@ static void look_again(struct job *job, int64_t in_ms)
 /* --- results
  * ----------------------------------------------------------------------------- */
 
-static int read_outcome(struct agent *a, struct job *job, struct outcome *ret,
-			struct mh_err *err)
+static int judge_outcome(struct agent *a, struct job *job, const char *text, size_t len,
+			 struct outcome *ret, struct mh_err *err)
 {
-	CLEAN(buf) struct buf text = BUF_INIT(RESULT_MAX_BYTES);
 	const struct action_settings *action = agent_action(a, job);
 	const struct jobdata *data = job->run->data;
 	const char *names[JOBDATA_ARTIFACTS_MAX];
@@ -111,9 +114,66 @@ static int read_outcome(struct agent *a, struct job *job, struct outcome *ret,
 	expect.no_variables = job_is_third_party(job);
 	if (action && action->outputs.set)
 		expect.outputs_min = action->outputs.min;
+	return outcome_from_result(text, len, &expect, ret, err);
+}
+
+static int read_outcome(struct agent *a, struct job *job, struct outcome *ret,
+			struct mh_err *err)
+{
+	CLEAN(buf) struct buf text = BUF_INIT(RESULT_MAX_BYTES);
+
 	if (jobdir_result(job->run->dir_fd, &text, err) != 0)
 		return -1;
-	return outcome_from_result(buf_text(&text), text.len, &expect, ret, err);
+	return judge_outcome(a, job, buf_text(&text), text.len, ret, err);
+}
+
+static void take_outcome(struct agent *a, struct job *job, struct outcome *o)
+{
+	FAULT_POINT("result.read");
+	if (*o->note)
+		log_event(LOG_LEVEL_WARN, "job.result_changed", o->note,
+			  LOG_S("job", job->rec.id), LOG_I("n", job->rec.n), LOG_END);
+	agent_event(a, job,
+		    &(struct job_event){ .type = JOB_EV_ENDED,
+					 .asked_ms = -1,
+					 .text = "",
+					 .take_outcome = o });
+}
+
+/* Its shim cannot write result.json: the ledger is where it becomes durable. The shim
+ * waits to be told so, and says it again until then. */
+static void take_handed(struct job *job, struct json_object *result)
+{
+	CLEAN(outcome) struct outcome o = { 0 };
+	struct agent *a = job->run->agent;
+	struct mh_err err = MH_ERR_INIT;
+	const char *text = json_text(result);
+
+	if (job->rec.state == JOB_STARTED) {
+		if (judge_outcome(a, job, text, strlen(text), &o, &err) != 0) {
+			log_event(LOG_LEVEL_WARN, "shim.bad_message",
+				  "a message was not understood",
+				  LOG_I("pid", shim_pid(job->run->shim)), LOG_ERR(&err),
+				  LOG_END);
+			return;
+		}
+		log_event(LOG_LEVEL_WARN, "job.result_handed",
+			  "the job's result cannot be written into its directory; the "
+			  "ledger takes it",
+			  LOG_S("job", job->rec.id), LOG_I("n", job->rec.n), LOG_END);
+		take_outcome(a, job, &o);
+	}
+	job->run->handed = true;
+}
+
+void agent_result_is_taken(struct job *job)
+{
+	CLEAN(json) struct json_object *doc = json_object_new_object();
+
+	job->run->handed = false;
+	json_put_str(doc, "m", "taken");
+	if (job->run->shim)
+		(void)shim_send(job->run->shim, doc); /* else it asks again */
 }
 
 /* A result that cannot be read now is none that is missing. Descriptors come back; a
@@ -151,15 +211,7 @@ void agent_read_result(struct agent *a, struct job *job)
 			agent_simple_event(a, job, JOB_EV_VANISHED);
 		return;
 	}
-	FAULT_POINT("result.read");
-	if (*o.note)
-		log_event(LOG_LEVEL_WARN, "job.result_changed", o.note,
-			  LOG_S("job", job->rec.id), LOG_I("n", job->rec.n), LOG_END);
-	agent_event(a, job,
-		    &(struct job_event){ .type = JOB_EV_ENDED,
-					 .asked_ms = -1,
-					 .text = "",
-					 .take_outcome = &o });
+	take_outcome(a, job, &o);
 }
 
 /* --- starting and finding

@@ -1,4 +1,6 @@
 /* The agent's parts put together in their order, run, and taken apart. */
+#include <fcntl.h>
+
 #include "agent/agent_impl.h"
 #include "agent/control.h"
 #include "agent/metrics.h"
@@ -6,6 +8,7 @@
 #include "agent/trim.h"
 #include "config.h"
 #include "lib/base/fault.h"
+#include "lib/base/fsio.h"
 #include "lib/base/log.h"
 #include "lib/base/macros.h"
 
@@ -66,6 +69,42 @@ void agent_close_poller(struct agent *a)
 	free(STEAL_PTR(a->plugins));
 }
 
+/* A full disk at the start: what was kept back lets results that are owed be delivered.
+ * No jobs are taken before there is a reserve again. */
+static bool give_reserve(const struct settings *s, const struct mh_err *err)
+{
+	CLEAN(fd) int fd = -1;
+	struct mh_err ignored;
+
+	if (err->cls != MH_E_FULL ||
+	    fs_open_dir(AT_FDCWD, s->state_dir, &fd, &ignored) != 0 ||
+	    !host_reserve_give(fd))
+		return false;
+	log_event(LOG_LEVEL_WARN, "disk.reserve_used",
+		  "the disk is full: the space kept back for results is used", LOG_END);
+	return true;
+}
+
+static int open_ledger(struct agent *a, struct mh_err *err)
+{
+	const char *dir = a->settings->state_dir;
+
+	if (ledger_open(dir, &a->ledger, err) == 0)
+		return 0;
+	return give_reserve(a->settings, err) ? ledger_open(dir, &a->ledger, err) : -1;
+}
+
+static int open_dirs(struct agent *a, struct mh_err *err)
+{
+	const struct settings *s = a->settings;
+
+	if (jobdirs_open(s->state_dir, s->work_dir, a->loop, &a->dirs, err) == 0)
+		return 0;
+	return give_reserve(s, err)
+		       ? jobdirs_open(s->state_dir, s->work_dir, a->loop, &a->dirs, err)
+		       : -1;
+}
+
 static int open_all(struct agent *a, struct mh_err *err)
 {
 	const struct settings *s = a->settings;
@@ -77,13 +116,11 @@ static int open_all(struct agent *a, struct mh_err *err)
 	a->plugins = mh_alloc(s->actions.count * sizeof(*a->plugins));
 	if (describe_all(s, -1, a->plugins, err) != 0)
 		return -1;
-	if (clock_boot_id(a->boot_id, err) != 0 ||
-	    ledger_open(s->state_dir, &a->ledger, err) != 0)
+	if (clock_boot_id(a->boot_id, err) != 0 || open_ledger(a, err) != 0)
 		return -1;
 	FAULT_POINT("start.ledger_opened");
 	if (loop_new(&a->loop, err) != 0 || open_network(a, err) != 0 ||
-	    jobdirs_open(s->state_dir, s->work_dir, a->loop, &a->dirs, err) != 0 ||
-	    jobdirs_highest(a->dirs, &highest, err) != 0)
+	    open_dirs(a, err) != 0 || jobdirs_highest(a->dirs, &highest, err) != 0)
 		return -1;
 	ledger_skip_n(a->ledger, highest);
 	(void)uv_timer_init(loop_uv(a->loop), &a->timer); /* always 0 */

@@ -77,7 +77,7 @@ int host_reserve_make(int state_fd, struct mh_err *err)
 	CLEAN(fd)
 	int fd = openat(state_fd, RESERVE_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
 			0600);
-	struct stat st;
+	struct stat st = { 0 };
 	int rc;
 
 	if (fd < 0)
@@ -88,7 +88,11 @@ int host_reserve_make(int state_fd, struct mh_err *err)
 	rc = posix_fallocate(fd, 0, HOST_RESERVE_BYTES);
 	if (rc == 0)
 		return 0;
-	(void)host_reserve_give(state_fd); /* what it got of it */
+	/* What it got of it goes back; what there was before is better than nothing. */
+	if (st.st_size == 0)
+		(void)host_reserve_give(state_fd); /* it may be gone */
+	else
+		(void)!ftruncate(fd, st.st_size); /* else a little more stays */
 	errno = rc;
 	return mh_err_sys(err, "keep space back in state_dir/" RESERVE_FILE);
 }

@@ -41,7 +41,7 @@ enum host_lack host_judge(const struct host_limits *limits,
  * pages for an outcome, and giving them back is the one way to space that does not
  * depend on anybody else. */
 #define HOST_RESERVE_BYTES (512 << 10)
-/* FULL, and nothing is left behind, when there is no space for it. */
+/* FULL when there is no space for it; what there was of it stays. */
 int host_reserve_make(int state_fd, struct mh_err *err) MH_MUST_CHECK;
 /* False when there was none. */
 bool host_reserve_give(int state_fd);

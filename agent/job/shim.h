@@ -140,9 +140,13 @@ void shim_sweep(struct shim *s);
 /* --- shim_finish.c --- */
 /* Tries to write result.json: STEP_DONE, or retry_at_ms is set. */
 void shim_finish(struct shim *s);
+/* What stands in it. Caller puts. */
+struct json_object *shim_result(struct shim *s);
 
 /* --- shim_loop.c --- */
 int loop_open(struct shim *s, struct mh_err *err) MH_MUST_CHECK;
 void loop_turn(struct shim *s);
+/* Tells who is connected the result, while its file cannot be written. */
+void shim_hand_over(struct shim *s);
 
 #endif

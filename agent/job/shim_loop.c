@@ -77,6 +77,17 @@ static void read_signals(struct shim *s)
 
 /* --- agents --- */
 
+/* An agent makes the outcome durable in its ledger, which may lie on another disk or have
+ * space kept back, and says so; until then, and without one, the file is tried again. */
+void shim_hand_over(struct shim *s)
+{
+	CLEAN(json) struct json_object *message = wire_new("result");
+
+	json_put_obj(message, "result", shim_result(s));
+	if (strlen(json_text(message)) <= WIRE_AGENT_MAX_BYTES)
+		agents_broadcast(&s->agents, message);
+}
+
 static void greet(struct shim *s, int fd)
 {
 	CLEAN(json) struct json_object *state = shim_state_message(s);
@@ -93,6 +104,8 @@ static void greet(struct shim *s, int fd)
 		json_put_i64(question, "id", s->question);
 		agents_send(&s->agents, fd, question);
 	}
+	if (s->step == STEP_FINISH)
+		shim_hand_over(s);
 }
 
 static void accept_agents(struct shim *s)
@@ -111,6 +124,8 @@ static void agent_said(struct shim *s, const char *m, struct json_object *messag
 	if (strcmp(m, "cancel") == 0)
 		shim_stop(s, MH_FAIL_JOB_FAILED, s->spec.grace_ms, "cancelled: %.400s",
 			  json_opt_str(message, "reason", "by the agent"));
+	else if (strcmp(m, "taken") == 0 && s->step == STEP_FINISH)
+		shim_enter_step(s, STEP_DONE); /* it is recorded */
 	else if (strcmp(m, "wanted") == 0 && s->question >= 0 &&
 		 json_opt_i64(message, "id", -1) == s->question)
 		handler_answer_wanted(s, json_opt_bool(message, "wanted", true));

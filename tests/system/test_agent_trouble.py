@@ -113,19 +113,26 @@ def a_state_directory_that_cannot_be_used_is_one_line_and_for_a_person_to_mend()
 
 
 @story
-def a_start_on_a_full_disk_says_so():
+def a_start_on_a_full_disk_takes_the_reserve_and_says_so_when_there_is_none():
     need_mount_namespace()
-    with Scene() as s:
-        s.start(action(s.place, "true"))
-        wait_for(lambda: "agent.ready" in s.agent.text(), what="the agent")
-        equal(s.agent.stop(), 0, "exit code")
-        state = s.place.path("agent", "state")
-        script = (f"mount -t tmpfs -o size=2m none {s.place.path('home')} || exit 99; cp -a {state} {s.place.path('home')}/kept && "
-                  f"cat /dev/zero >{s.place.path('home')}/other 2>/dev/null; mount --bind {s.place.path('home')}/kept {state} && "
-                  f"exec {AGENT} -c {s.conf}")
-        agent = Program(s.place, "full", ["unshare", "-m", "sh", "-c", script])
-        s.place.programs.append(agent)
-        check(agent.wait(60) != 0 and "disk is full" in agent.text(), agent.text())
+    for reserve in (True, False):
+        with Scene() as s:
+            s.start(action(s.place, "true"))
+            wait_for(lambda: "agent.ready" in s.agent.text(), what="the agent")
+            equal(s.agent.stop(), 0, "exit code")
+            state, home = s.place.path("agent", "state"), s.place.path("home")
+            polls = len(s.stub.seen("PollForJobs"))
+            script = (f"mount -t tmpfs -o size=2m none {home} || exit 99; cp -a --sparse=never {state} {home}/kept && "
+                      + ("" if reserve else f"rm {home}/kept/reserve && ")
+                      + f"cat /dev/zero >{home}/other 2>/dev/null; mount --bind {home}/kept {state} && exec {AGENT} -c {s.conf}")
+            agent = Program(s.place, "full", ["unshare", "-m", "sh", "-c", script])
+            s.place.programs.append(agent)
+            if not reserve:
+                check(agent.wait(60) != 0 and "disk is full" in agent.text(), agent.text())
+                continue
+            wait_for(lambda: not agent.alive() or " disk.low " in agent.text(), what="it to look at the disk")
+            check(" disk.reserve_used " in agent.text(), agent.text())
+            equal((agent.stop(), len(s.stub.seen("PollForJobs"))), (0, polls), "exit code, and polls")
 
 
 @story

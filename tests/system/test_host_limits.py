@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 """The agent on hosts at their limits: disks, inodes, descriptors, broken disks; what it keeps, and what it gives up."""
+import errno
 import os
 import resource
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from mh.programs import AGENT, BUILD, Place, Program, need_mount_namespace, sanitized, wait_for  # noqa: E402
+from mh.programs import AGENT, ARCHIVE, BUILD, JOB, Place, Program, need_mount_namespace, sanitized, wait_for  # noqa: E402
 from mh.stub import Stub  # noqa: E402
 from mh.tap import check, equal, run, skip, story  # noqa: E402
 from mh.worker import FAST, Marks, action, finished  # noqa: E402
@@ -166,6 +167,56 @@ def a_result_is_recorded_and_delivered_on_a_full_disk():
         equal(s.agent.stop(), 0)
 
 
+def waiting_on_small_disk(s):
+    """An agent whose state is on a small disk, where its one job waits; its workspace is elsewhere."""
+    s.keys["work_dir"] = s.place.path("work")
+    s.configure(action(s.place, s.marks.command() + f"; read go <{s.marks.path}.go"))
+    s.start_on_small_disk("size=4m")
+    job = s.stub.job()
+    s.marks.wait()
+    return job
+
+
+@story
+def a_result_that_no_disk_takes_goes_to_the_agent_and_is_delivered():
+    with Scene(min_free=0) as s:
+        job = waiting_on_small_disk(s)
+        fill(s.state + "/filler")
+        s.marks.go()
+        finished(job, "success")
+        equal((len(job.results), s.count("job.result_handed")), (1, 1))
+        wait_for(lambda: s.jobs() == [], what="its shim to be gone, and its directory")
+        s.says("disk.low")
+        os.unlink(s.state + "/filler")
+        s.marks.go()
+        finished(s.stub.job(), "success")
+        equal(s.agent.stop(), 0)
+
+
+@story
+def a_job_that_ends_on_a_full_disk_without_an_agent_is_delivered_by_the_next_one_there():
+    with Scene(min_free=0) as s:
+        job = waiting_on_small_disk(s)
+        shim = s.agent.text().split(" job.started ")[1].split("pid=")[1].split()[0]
+        mount = f"--mount=/proc/{shim}/ns/mnt"
+        keeper = Program(s.place, "keeper", ["nsenter", mount, "tail", "-f", "/dev/null"])
+        s.place.programs.append(keeper)
+        wait_for(lambda: os.path.basename(os.readlink(f"/proc/{keeper.process.pid}/exe")) == "tail", what="the mount to be kept")
+        s.state = s.state.replace(f"/proc/{s.agent.process.pid}/", f"/proc/{keeper.process.pid}/")
+        s.agent.kill()
+        fill(s.state + "/filler")
+        before = s.reserve()
+        s.marks.go()
+        wait_for(lambda: os.path.exists(f"{s.state}/jobs/1/result.json"), what="the result to be written")
+        equal(before - s.reserve(), 64 << 10, "a part of the reserve, and no more")
+        wait_for(lambda: not os.path.exists(f"/proc/{shim}"), what="the shim to be gone")
+        fill(s.state + "/more")
+        s.start_wrapped("nsenter", mount.replace(shim, str(keeper.process.pid)), name="second")
+        finished(job, "success")
+        equal((len(job.results), s.count("disk.reserve_used"), len(s.marks.lines())), (1, 1, 1))
+        s.says("disk.low")
+
+
 # ---- descriptors ----
 
 @story
@@ -225,6 +276,49 @@ def a_ledger_on_a_broken_disk_ends_the_agent_and_the_next_one_delivers():
         s.start(name="second")
         finished(job, "success")
         equal((len(job.results), s.marks.lines()), (1, ["ran"]))
+
+
+@story
+def whatever_keeps_a_result_from_its_file_it_is_neither_lost_nor_told_twice():
+    if not os.path.exists(TROUBLE):
+        raise AssertionError(f"{TROUBLE} is not built")
+    if "LD_PRELOAD" in os.environ or sanitized():
+        skip("the shim is preloaded with something else")
+    troubles = [f"openat {errno.EIO}", f"openat {errno.EMFILE}", f"write {errno.EIO}", f"write {errno.ENOSPC}"]
+    with Scene() as s:
+        wish, libexec = s.place.path("trouble"), s.place.path("troubled")
+        os.makedirs(libexec)
+        with open(os.path.join(libexec, "millhand-job"), "w") as f:
+            f.write(f'#!/bin/sh\nMH_TROUBLE={wish} LD_PRELOAD={TROUBLE} exec {JOB} "$@"\n')
+        os.chmod(os.path.join(libexec, "millhand-job"), 0o755)
+        os.symlink(ARCHIVE, os.path.join(libexec, "millhand-archive"))
+        s.keys["libexec_dir"] = libexec
+        s.start(action(s.place, s.marks.command() + f"; read go <{s.marks.path}.go"))
+        for i, trouble in enumerate(troubles):
+            job = s.stub.job()
+            s.marks.wait(2 * i + 1)
+            with open(wish, "w") as f:
+                f.write(trouble + " result.json")
+            s.marks.go()
+            finished(job, "success")
+            equal((len(job.results), s.count("job.result_handed")), (1, 1), trouble)
+            os.unlink(wish)
+            # The same while no agent is there: the next one is told.
+            job = s.stub.job()
+            s.marks.wait(2 * i + 2)
+            with open(wish, "w") as f:
+                f.write(trouble + " result.json")
+            failed = s.count("job.result_failed")
+            s.agent.kill()
+            s.marks.go()
+            s.says("job.result_failed", failed + 1)
+            s.start(name=f"agent{i}")
+            finished(job, "success")
+            equal((len(job.results), s.count("job.result_handed")), (1, 1), trouble)
+            os.unlink(wish)
+            s.agent.stop()
+            s.start(name=f"again{i}")
+        equal(len(s.marks.lines()), 2 * len(troubles))
 
 
 # ---- the health command ----
