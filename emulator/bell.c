@@ -98,3 +98,16 @@ bool bell_wait(struct bell *b, uint64_t *seen, int64_t ms)
 	pthread_mutex_unlock(&b->lock);
 	return rang;
 }
+
+bool bell_rest(struct bell *b, int64_t ms)
+{
+	int64_t until = clock_mono_ms() + ms;
+	int64_t left;
+
+	while ((left = until - clock_mono_ms()) > 0 && !bell_is_stopped(b)) {
+		uint64_t seen = bell_count(b);
+
+		(void)bell_wait(b, &seen, left); /* the loop looks */
+	}
+	return !bell_is_stopped(b);
+}

@@ -25,5 +25,7 @@ uint64_t bell_count(struct bell *b);
 /* Until it rang since *seen, which it brings up to date; false after so long (real time),
  * or when it is stopped. */
 bool bell_wait(struct bell *b, uint64_t *seen, int64_t ms);
+/* So long, whatever rings; false when it is stopped. */
+bool bell_rest(struct bell *b, int64_t ms);
 
 #endif

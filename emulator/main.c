@@ -14,6 +14,7 @@
 #include "emulator/engine/engine.h"
 #include "emulator/events/delivery.h"
 #include "emulator/events/sink.h"
+#include "emulator/faults.h"
 #include "emulator/options.h"
 #include "emulator/server.h"
 #include "emulator/store/pipelines.h"
@@ -50,6 +51,7 @@ struct emulator {
 	struct vclock clock;
 	struct bell *bell;
 	struct admin *admin;
+	struct faults *faults;
 	struct delivery *delivery;
 	struct streams *streams;
 	struct writer *writer;
@@ -176,6 +178,7 @@ static void start_admin(struct emulator *e)
 		.settings = e->settings,
 		.writer = e->writer,
 		.bell = e->bell,
+		.faults = e->faults,
 	};
 
 	admin_new(&options, &e->admin);
@@ -208,6 +211,7 @@ static int start(struct emulator *e, struct mh_err *err)
 		return mh_err_sys(err, "%s", e->settings->port_file);
 	e->hub = wait_hub_new();
 	e->bell = bell_new();
+	e->faults = faults_new();
 	if (builtin_pool_new(&e->pool, err) != 0 || start_writer(e, err) != 0 ||
 	    s3_new(e->settings, e->writer, e->key, &e->s3, err) != 0)
 		return -1;
@@ -224,6 +228,8 @@ static int start(struct emulator *e, struct mh_err *err)
 	options.s3 = e->s3;
 	options.hub = e->hub;
 	options.admin = e->admin;
+	options.faults = e->faults;
+	options.bell = e->bell;
 	options.streams = e->streams;
 	if (server_start(&options, &e->server, err) != 0)
 		return -1;
@@ -242,6 +248,7 @@ static void stop(struct emulator *e)
 	delivery_stop(e->delivery);
 	writer_stop(e->writer);
 	streams_free(e->streams);
+	faults_free(e->faults);
 	admin_free(e->admin);
 	wait_hub_free(e->hub);
 	bell_free(e->bell);

@@ -71,9 +71,24 @@ const char *server_header(struct MHD_Connection *connection, const char *name)
 	return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
 }
 
-static void log_call(const struct request *r, const struct front_answer *a)
+/* What of X-Amz-Target names the operation. */
+static const char *operation_of(const char *target)
 {
-	if (a->status >= 500)
+	const char *dot = target ? strrchr(target, '.') : NULL;
+
+	return dot ? dot + 1 : "";
+}
+
+static void log_call(const struct request *r, const struct front_answer *a,
+		     const struct fault *fault)
+{
+	if (fault->id)
+		log_event(LOG_LEVEL_INFO, "api.fault",
+			  "a request was hit by a fault that was asked for",
+			  LOG_S("request", r->id), LOG_I("fault", fault->id),
+			  LOG_I("status", a->status), LOG_S("code", a->error.code),
+			  LOG_END);
+	else if (a->status >= 500)
 		log_event(LOG_LEVEL_ERROR, "api.failed", "an operation failed inside",
 			  LOG_S("request", r->id), LOG_S("operation", a->operation),
 			  LOG_S("code", a->error.code), LOG_S("error", a->error.message),
@@ -113,16 +128,27 @@ static enum MHD_Result serve_api(struct request *r, struct MHD_Connection *conne
 		.body_too_large = r->body_too_large,
 		.signed_request = signed_request,
 	};
-	struct front_answer out;
+	struct front_answer out = { .operation = "" };
+	struct fault fault;
+	const char *error_type;
 	enum MHD_Result rc;
 
 	FAULT_POINT("api.request");
-	front_serve(&r->server->o.front, &in, &out);
-	log_call(r, &out);
+	faults_pick(r->server->o.faults, operation_of(in.target), &fault);
+	server_fault_delay(r, connection, &fault);
+	if (server_fault_error(&fault, &out.error)) {
+		out.status = out.error.status;
+		out.body = front_error_body(&out.error);
+	} else {
+		front_serve(&r->server->o.front, &in, &out);
+	}
+	log_call(r, &out, &fault);
 	FAULT_POINT("api.answer");
-	rc = server_send_text(r, connection, out.status, FRONT_CONTENT_TYPE,
-			      STEAL_PTR(out.body),
-			      out.status == 200 ? NULL : out.error.code);
+	error_type = out.status == 200 ? NULL : out.error.code;
+	rc = fault.id ? server_send_faulty(r, connection, &fault, out.status, error_type,
+					   STEAL_PTR(out.body))
+		      : server_send_text(r, connection, out.status, FRONT_CONTENT_TYPE,
+					 STEAL_PTR(out.body), error_type);
 	front_answer_done(&out);
 	return rc;
 }
@@ -305,7 +331,7 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *connection,
 	case ROUTE_OWN:
 		return server_finish_own(r, connection, method);
 	case ROUTE_S3:
-		return s3_request_finish(r->s3, connection);
+		return server_finish_s3(r, connection, method);
 	}
 	return MHD_NO;
 }

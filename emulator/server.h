@@ -23,6 +23,8 @@ struct server_options {
 	struct s3 *s3; /* borrowed */
 	struct wait_hub *hub; /* borrowed; server_stop() ends what waits there */
 	struct streams *streams; /* borrowed; the bell's stop ends them */
+	struct faults *faults; /* borrowed; NULL: there are none */
+	struct bell *bell; /* borrowed; its stop ends delays */
 	struct admin *admin; /* borrowed; NULL: there is none */
 };
 

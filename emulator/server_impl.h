@@ -10,6 +10,7 @@
 #include <microhttpd.h>
 #include <pthread.h>
 
+#include "emulator/faults.h"
 #include "emulator/tls.h"
 #include "lib/base/buf.h"
 #include "lib/net/uri.h"
@@ -78,6 +79,21 @@ void clean_gathered(struct gathered *g);
  * request waits, taken back before it is answered. */
 void server_allow_idle(const struct request *r, struct MHD_Connection *connection,
 		       bool allow);
+
+/* ---- server_faults.c: f->id 0 is no fault ---- */
+
+void server_fault_delay(const struct request *r, struct MHD_Connection *connection,
+			const struct fault *f);
+/* Whether the request is not to be served, but answered so. */
+bool server_fault_error(const struct fault *f, struct api_error *ret);
+/* Queues what the fault leaves of the answer; MHD_NO ends the connection. */
+enum MHD_Result server_send_faulty(const struct request *r,
+				   struct MHD_Connection *connection,
+				   const struct fault *f, int status,
+				   const char *error_type, char *take_body);
+/* s3_request_finish(), with the faults for S3. */
+enum MHD_Result server_finish_s3(struct request *r, struct MHD_Connection *connection,
+				 const char *method);
 
 /* Answers a request to a path under SERVER_OWN_PREFIX, whose body has come. */
 enum MHD_Result server_finish_own(const struct request *r,

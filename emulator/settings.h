@@ -71,6 +71,10 @@ struct settings {
 	int64_t job_credentials_ms; /* 900 s */
 	int64_t custom_timeout_ms; /* 24 h per custom action execution (C11) */
 	int64_t third_party_timeout_ms; /* 1 h per third-party action execution (C11) */
+	bool duplicate_dispatch; /* a job is handed out to every poll until it is
+				    acknowledged (G1) */
+	bool idempotent_results; /* G5: a repeated result answers 200 */
+	bool result_owner_check; /* C4: a result is taken from who acknowledged alone */
 	bool strict_ack; /* C4: a second acknowledgement answers InvalidNonce */
 	int64_t max_batch; /* 100 jobs a poll (C6) */
 	int64_t signature_window_ms; /* 5 min: how far a signature's time may be off (A12)

@@ -27,6 +27,7 @@ struct admin_options {
 	const struct settings *settings;
 	struct writer *writer;
 	struct bell *bell;
+	struct faults *faults;
 };
 
 struct admin;

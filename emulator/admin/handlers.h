@@ -15,5 +15,14 @@ ADMIN_HANDLER(admin_alarms_put);
 ADMIN_HANDLER(admin_clock_get);
 ADMIN_HANDLER(admin_clock_put);
 ADMIN_HANDLER(admin_clock_advance);
+/* faults.c */
+ADMIN_HANDLER(admin_faults_get);
+ADMIN_HANDLER(admin_faults_post);
+ADMIN_HANDLER(admin_faults_clear);
+ADMIN_HANDLER(admin_fault_delete);
+
+/* knobs.c */
+ADMIN_HANDLER(admin_knobs_get);
+ADMIN_HANDLER(admin_knobs_put);
 
 #endif

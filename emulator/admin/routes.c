@@ -8,6 +8,12 @@ const struct admin_route admin_routes[] = {
 	{ "GET", "clock", admin_clock_get },
 	{ "PUT", "clock", admin_clock_put },
 	{ "POST", "clock/advance", admin_clock_advance },
+	{ "GET", "faults", admin_faults_get },
+	{ "POST", "faults", admin_faults_post },
+	{ "DELETE", "faults", admin_faults_clear },
+	{ "DELETE", "faults/*", admin_fault_delete },
+	{ "GET", "knobs", admin_knobs_get },
+	{ "PUT", "knobs", admin_knobs_put },
 	{ 0 },
 };
 /* clang-format on */

@@ -5,6 +5,7 @@
 #include "emulator/settings.h"
 #include "emulator/third_party.h"
 #include "emulator/type_name.h"
+#include "lib/base/sha256.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -236,12 +237,22 @@ static int64_t time_ms(struct json_object *o, const char *key)
 	return (int64_t)(seconds * 1000 + 0.5);
 }
 
+/* What tells a repeated result: a success and a failure have different members. */
+static void digest_of(struct json_object *in, char ret[SHA256_HEX_SIZE])
+{
+	const char *text = json_text(in);
+
+	sha256_hex(text, strlen(text), ret);
+}
+
 static int put_success(struct op_ctx *ctx, struct json_object *in, const char *token,
 		       struct api_error *err)
 {
 	struct json_object *details = json_opt_object(in, "executionDetails");
 	struct json_object *revision = json_opt_object(in, "currentRevision");
+	char digest[SHA256_HEX_SIZE];
 	struct job_success result = {
+		.digest = digest,
 		.continuation_token = json_opt_str(in, "continuationToken", NULL),
 		.summary = json_opt_str(details, "summary", NULL),
 		.external_id = json_opt_str(details, "externalExecutionId", NULL),
@@ -253,6 +264,7 @@ static int put_success(struct op_ctx *ctx, struct json_object *in, const char *t
 		.variables = json_opt_object(in, "outputVariables"),
 	};
 
+	digest_of(in, digest);
 	return engine_job_success(ctx, json_opt_str(in, "jobId", ""), token, &result,
 				  err);
 }
@@ -275,11 +287,16 @@ static int put_failure(struct op_ctx *ctx, struct json_object *in, const char *t
 		       struct api_error *err)
 {
 	struct json_object *details = json_opt_object(in, "failureDetails");
+	char digest[SHA256_HEX_SIZE];
+	const struct job_failure result = {
+		.type = json_opt_str(details, "type", "JobFailed"),
+		.message = json_opt_str(details, "message", ""),
+		.external_id = json_opt_str(details, "externalExecutionId", NULL),
+		.digest = digest,
+	};
 
-	return engine_job_failure(ctx, json_opt_str(in, "jobId", ""), token,
-				  json_opt_str(details, "type", "JobFailed"),
-				  json_opt_str(details, "message", ""),
-				  json_opt_str(details, "externalExecutionId", NULL),
+	digest_of(in, digest);
+	return engine_job_failure(ctx, json_opt_str(in, "jobId", ""), token, &result,
 				  err);
 }
 

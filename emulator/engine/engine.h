@@ -108,15 +108,22 @@ struct job_success {
 	const char *revision, *change_id, *revision_summary;
 	int64_t revision_created_ms; /* 0: now */
 	struct json_object *variables; /* borrowed; may be NULL */
+	const char *digest; /* of all that was sent: the same for the same; may be NULL */
 };
 /* JobNotFoundException, InvalidJobStateException, OutputVariablesSizeExceededException,
  * ValidationException. */
 int engine_job_success(struct op_ctx *ctx, const char *job_id, const char *client_token,
 		       const struct job_success *result,
 		       struct api_error *err) MH_MUST_CHECK;
-/* type is one of the six. JobNotFoundException, InvalidJobStateException. */
+struct job_failure {
+	const char *type; /* one of the six */
+	const char *message;
+	const char *external_id; /* NULL: as told before */
+	const char *digest; /* as above */
+};
+/* JobNotFoundException, InvalidJobStateException. */
 int engine_job_failure(struct op_ctx *ctx, const char *job_id, const char *client_token,
-		       const char *type, const char *message, const char *external_id,
+		       const struct job_failure *result,
 		       struct api_error *err) MH_MUST_CHECK;
 
 /* ---- approvals (semantics E16) ---- */

@@ -60,7 +60,9 @@ static int dispatch(struct op_ctx *ctx, struct job *j, struct mh_err *err)
 {
 	j->state = JOB_DISPATCHED;
 	j->dispatches++;
-	j->visible_ms = ctx->now_ms + ctx->settings->ack_timeout_ms;
+	j->visible_ms = ctx->settings->duplicate_dispatch
+				? ctx->now_ms
+				: ctx->now_ms + ctx->settings->ack_timeout_ms;
 	return jobs_save(ctx->store, j, err);
 }
 
@@ -195,6 +197,7 @@ int engine_acknowledge(struct op_ctx *ctx, const char *job_id, const char *clien
 			job_id);
 	if (!j.acknowledged) {
 		j.acknowledged = true;
+		j.acked_by = mh_strdup(ctx->caller_arn);
 		if (job_state_is_open(j.state))
 			j.state = JOB_IN_PROGRESS;
 		if (jobs_save(ctx->store, &j, &e) != 0)
@@ -206,18 +209,39 @@ int engine_acknowledge(struct op_ctx *ctx, const char *job_id, const char *clien
 
 /* ---- results ---- */
 
-static int find_in_progress(struct op_ctx *ctx, const char *job_id,
-			    const char *client_token, struct job *ret,
-			    struct api_error *err)
+/* A result, said once more with the very same words (semantics G5). */
+static bool is_repeated(struct op_ctx *ctx, const struct job *j, const char *digest)
+{
+	return ctx->settings->idempotent_results && j->result && digest &&
+	       strcmp(j->result, digest) == 0;
+}
+
+static int check_result(struct op_ctx *ctx, const struct job *j, struct api_error *err)
+{
+	if (j->state != JOB_IN_PROGRESS)
+		return api_fail(err, "InvalidJobStateException",
+				"Job '%s' is not in progress: its state is %s", j->id,
+				job_state_name(j->state));
+	if (ctx->settings->result_owner_check && j->acked_by &&
+	    strcmp(j->acked_by, ctx->caller_arn) != 0)
+		return fail_not_found(j->id, err); /* it is not the caller's */
+	return 0;
+}
+
+/* The job that a result is for; *ret_repeated: which has this result already. */
+static int find_for_result(struct op_ctx *ctx, const char *job_id,
+			   const char *client_token, const char *digest, struct job *ret,
+			   bool *ret_repeated, struct api_error *err)
 {
 	CLEAN(job) struct job j = { 0 };
 
 	if (engine_job_find(ctx, job_id, client_token, &j, err) != 0)
 		return -1;
-	if (j.state != JOB_IN_PROGRESS)
-		return api_fail(err, "InvalidJobStateException",
-				"Job '%s' is not in progress: its state is %s", job_id,
-				job_state_name(j.state));
+	*ret_repeated = is_repeated(ctx, &j, digest);
+	if (!*ret_repeated && check_result(ctx, &j, err) != 0)
+		return -1;
+	if (!*ret_repeated && ctx->settings->idempotent_results)
+		j.result = mh_strdup(digest);
 	*ret = j;
 	j = (struct job){ 0 };
 	return 0;
@@ -298,36 +322,43 @@ int engine_job_success(struct op_ctx *ctx, const char *job_id, const char *clien
 {
 	CLEAN(job) struct job j = { 0 };
 	struct mh_err e = MH_ERR_INIT;
+	bool repeated;
 
-	if (find_in_progress(ctx, job_id, client_token, &j, err) != 0 ||
-	    check_variables(result, err) != 0)
+	if (find_for_result(ctx, job_id, client_token, result->digest, &j, &repeated,
+			    err) != 0)
+		return -1;
+	if (repeated)
+		return 0;
+	if (check_variables(result, err) != 0)
 		return -1;
 	return take_success(ctx, &j, result, &e) == 0 ? 0 : api_fail_internal(err, &e);
 }
 
-static int take_failure(struct op_ctx *ctx, struct job *j, const char *type,
-			const char *message, const char *external_id, struct mh_err *err)
+static int take_failure(struct op_ctx *ctx, struct job *j,
+			const struct job_failure *result, struct mh_err *err)
 {
-	struct action_report report = { .percent = -1, .external_id = external_id };
+	struct action_report report = { .percent = -1,
+					.external_id = result->external_id };
 	CLEAN(work) struct work w = { 0 };
 
 	if (job_end(ctx, j, JOB_FAILED, err) != 0 ||
 	    work_load(ctx, j->action, &w, err) != 0 ||
 	    action_report(ctx, &w, &report, err) != 0)
 		return -1;
-	return action_fail(ctx, &w, type, message, err);
+	return action_fail(ctx, &w, result->type, result->message, err);
 }
 
 int engine_job_failure(struct op_ctx *ctx, const char *job_id, const char *client_token,
-		       const char *type, const char *message, const char *external_id,
-		       struct api_error *err)
+		       const struct job_failure *result, struct api_error *err)
 {
 	CLEAN(job) struct job j = { 0 };
 	struct mh_err e = MH_ERR_INIT;
+	bool repeated;
 
-	if (find_in_progress(ctx, job_id, client_token, &j, err) != 0)
+	if (find_for_result(ctx, job_id, client_token, result->digest, &j, &repeated,
+			    err) != 0)
 		return -1;
-	return take_failure(ctx, &j, type, message, external_id, &e) == 0
-		       ? 0
-		       : api_fail_internal(err, &e);
+	if (repeated)
+		return 0;
+	return take_failure(ctx, &j, result, &e) == 0 ? 0 : api_fail_internal(err, &e);
 }

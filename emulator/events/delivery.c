@@ -7,7 +7,6 @@
 
 #include "emulator/events/feed.h"
 #include "emulator/events/sink.h"
-#include "lib/base/clock.h"
 #include "lib/base/log.h"
 
 #define AT_ONCE        64 /* events read at a time */
@@ -34,20 +33,7 @@ struct delivery {
 
 /* ---- when it does not work ---- */
 
-/* Rings do not shorten it; false when the server stops. */
-static bool rest(struct courier *c, int64_t ms)
-{
-	int64_t until = clock_mono_ms() + ms;
-	int64_t left;
-
-	while ((left = until - clock_mono_ms()) > 0 && !bell_is_stopped(c->o->bell)) {
-		uint64_t seen = bell_count(c->o->bell);
-
-		(void)bell_wait(c->o->bell, &seen, left); /* looked at above */
-	}
-	return !bell_is_stopped(c->o->bell);
-}
-
+/* false when the server stops. */
 static bool back_off(struct courier *c, const char *why)
 {
 	c->backoff_ms = c->backoff_ms ? c->backoff_ms * 2 : BACKOFF_MS;
@@ -58,7 +44,7 @@ static bool back_off(struct courier *c, const char *why)
 			  "events are kept for this target, which is tried again",
 			  LOG_S("target", c->sink.name), LOG_S("error", why),
 			  LOG_I("retry_in_ms", c->backoff_ms), LOG_END);
-	return rest(c, c->backoff_ms);
+	return bell_rest(c->o->bell, c->backoff_ms);
 }
 
 static void note_success(struct courier *c)

@@ -18,7 +18,9 @@ const char *const jobs_schema =
 	" token TEXT,"
 	" claim_epoch TEXT,"
 	" created_ms INTEGER NOT NULL,"
-	" ended_ms INTEGER NOT NULL DEFAULT 0);"
+	" ended_ms INTEGER NOT NULL DEFAULT 0,"
+	" acked_by TEXT,"
+	" result TEXT);"
 	"CREATE INDEX jobs_by_action ON jobs (action);"
 	"CREATE INDEX jobs_waiting ON jobs (type, seq)"
 	" WHERE executor = 'worker' AND state IN ('Created', 'Queued', 'Dispatched');"
@@ -30,7 +32,8 @@ const char *const jobs_schema =
 
 #define COLUMNS                                                                          \
 	"seq, id, action, executor, type, query_value, state, visible_ms, dispatches,"   \
-	" acknowledged, token, claim_epoch, created_ms, ended_ms FROM jobs"
+	" acknowledged, token, claim_epoch, created_ms, ended_ms, acked_by, result "     \
+	"FROM jobs"
 
 static const char *executor_name(enum job_executor executor)
 {
@@ -43,6 +46,8 @@ void job_done(struct job *j)
 	free(j->query_value);
 	free(j->token);
 	free(j->claim_epoch);
+	free(j->acked_by);
+	free(j->result);
 	*j = (struct job){ 0 };
 }
 
@@ -71,6 +76,8 @@ static void read_row(struct stmt *q, struct job *j)
 		.claim_epoch = mh_strdup(stmt_text(q, 11)),
 		.created_ms = stmt_i64(q, 12),
 		.ended_ms = stmt_i64(q, 13),
+		.acked_by = mh_strdup(stmt_text(q, 14)),
+		.result = mh_strdup(stmt_text(q, 15)),
 	};
 	row_uuid(q, 1, j->id);
 }
@@ -106,9 +113,11 @@ int jobs_save(struct store *s, const struct job *j, struct mh_err *err)
 	return store_exec(
 		s, NULL, err,
 		"UPDATE jobs SET state = ?, visible_ms = ?, dispatches = ?,"
-		" acknowledged = ?, claim_epoch = ?, ended_ms = ? WHERE seq = ?",
-		"siidsii", job_state_name(j->state), j->visible_ms, j->dispatches,
-		(int)j->acknowledged, j->claim_epoch, j->ended_ms, j->seq);
+		" acknowledged = ?, claim_epoch = ?, ended_ms = ?, acked_by = ?,"
+		" result = ? WHERE seq = ?",
+		"siidsissi", job_state_name(j->state), j->visible_ms, j->dispatches,
+		(int)j->acknowledged, j->claim_epoch, j->ended_ms, j->acked_by, j->result,
+		j->seq);
 }
 
 int jobs_find(struct store *s, const char *id, struct job *ret, bool *ret_found,

@@ -30,6 +30,9 @@ struct job {
 	char *token; /* continuation token it carries, or NULL */
 	char *claim_epoch; /* built-in: life of the process that took it, or NULL */
 	int64_t created_ms, ended_ms; /* ended 0: open */
+	char *acked_by; /* ARN of who acknowledged it, or NULL */
+	char *result; /* digest of the result that ended it, where results may be sent
+			 again (idempotent_results); else NULL */
 };
 void job_done(struct job *j);
 static inline void clean_job(struct job *j)

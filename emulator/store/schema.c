@@ -141,6 +141,9 @@ static const char *const to_8 =
 	"CREATE INDEX conditions_by_stage ON conditions (pipeline, stage, phase, seq);"
 	"CREATE TABLE alarms (name TEXT PRIMARY KEY, state TEXT NOT NULL,"
 	" changed_ms INTEGER NOT NULL) WITHOUT ROWID;";
+static const char *const to_9 =
+	"ALTER TABLE jobs ADD COLUMN acked_by TEXT;"
+	"ALTER TABLE jobs ADD COLUMN result TEXT;";
 
 const char *const *const store_migrations[] = {
 	&to_2,
@@ -150,6 +153,7 @@ const char *const *const store_migrations[] = {
 	&to_6,
 	&to_7,
 	&to_8,
+	&to_9,
 	NULL,
 };
 /* clang-format on */

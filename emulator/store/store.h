@@ -18,7 +18,7 @@
 
 struct store;
 
-#define STORE_SCHEMA_VERSION 8
+#define STORE_SCHEMA_VERSION 9
 
 /* path ":memory:" for tests. Creates the schema when the file is new, and brings one of
  * an older program up to date; VERSION when it was made by a newer program, or by one too

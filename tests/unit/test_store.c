@@ -105,6 +105,8 @@ static void make_first_format(struct store *s)
 	run(s, "ALTER TABLE s3_object DROP COLUMN version_id");
 	run(s, "ALTER TABLE s3_object DROP COLUMN tags");
 	run(s, "ALTER TABLE s3_bucket DROP COLUMN versioning");
+	run(s, "ALTER TABLE jobs DROP COLUMN result");
+	run(s, "ALTER TABLE jobs DROP COLUMN acked_by");
 	run(s, "DROP TABLE events");
 	run(s, "ALTER TABLE stage_executions DROP COLUMN retried_ms");
 	run(s, "ALTER TABLE executions DROP COLUMN attempt");
