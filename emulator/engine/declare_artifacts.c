@@ -60,6 +60,26 @@ static int check_inputs(const struct declaration *d, const struct declared_actio
 	return 0;
 }
 
+static int check_rule_inputs(const struct declaration *d, const struct declared_rule *r,
+			     void *made, struct api_error *err)
+{
+	struct json_object *list = json_opt_array(r->rule, "inputArtifacts");
+
+	for (size_t i = 0; i < list_length(list); i++) {
+		const char *name = artifact_name(list, i);
+		int64_t maker = names_find(made, name);
+
+		if (maker < 0 || !declared_before_rule(&d->actions[maker], r))
+			return api_fail(
+				err, "InvalidStageDeclarationException",
+				"Input Artifact Bundle %s in rule %s is not "
+				"declared as Output Artifact Bundle in any of the "
+				"preceding actions",
+				name, r->name);
+	}
+	return 0;
+}
+
 int declare_check_artifacts(const struct declaration *d, struct api_error *err)
 {
 	CLEAN(json) struct json_object *made = json_object_new_object();
@@ -70,5 +90,5 @@ int declare_check_artifacts(const struct declaration *d, struct api_error *err)
 		if (check_inputs(d, &d->actions[i], made, err) != 0)
 			return -1;
 	}
-	return 0;
+	return declare_each_rule(d, check_rule_inputs, made, err);
 }

@@ -42,6 +42,22 @@ static inline void clean_declaration(struct declaration *d)
  * lower run order in the same one. */
 bool declared_before(const struct declared_action *a, const struct declared_action *b);
 
+/* A rule of a stage's condition. */
+struct declared_rule {
+	struct json_object *rule; /* borrowed, as all strings here */
+	const char *name, *stage;
+	const char *gate; /* "beforeEntry", ... */
+	size_t stage_index;
+	bool after; /* it is asked after its stage's actions */
+};
+typedef int (*declare_rule_fn)(const struct declaration *d, const struct declared_rule *r,
+			       void *arg, struct api_error *err);
+/* Every rule of the declaration, in its order, until one is refused. */
+int declare_each_rule(const struct declaration *d, declare_rule_fn check, void *arg,
+		      struct api_error *err);
+/* Whether everything a has produced is there when the rule is asked. */
+bool declared_before_rule(const struct declared_action *a, const struct declared_rule *r);
+
 static inline struct json_object *declared_stage(const struct declaration *d, size_t i)
 {
 	return json_object_array_get_idx(d->stages, i);

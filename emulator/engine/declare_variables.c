@@ -130,6 +130,80 @@ static int check_reference(const struct declaration *d, const struct declared_ac
 			a->name, ns, key, ns);
 }
 
+/* ---- in rules ---- */
+
+static int refuse_in_rule(const struct declared_rule *r, const struct variable_ref *ref,
+			  const char *why, struct api_error *err)
+{
+	return api_fail(err, "InvalidStageDeclarationException",
+			"Rule %s of stage %s refers to %.*s, %s", r->name, r->stage,
+			(int)ref->len, ref->start, why);
+}
+
+static int check_rule_reference(const struct declaration *d,
+				const struct declared_rule *r, struct json_object *spaces,
+				const struct variable_ref *ref, struct api_error *err)
+{
+	CLEAN(free) char *ns = mh_strndup(ref->ns, ref->ns_len);
+	CLEAN(free) char *key = mh_strndup(ref->key, ref->key_len);
+	int64_t producer = names_find(spaces, ns);
+
+	if (strcmp(ns, VARIABLES_NS_EXECUTION) == 0)
+		return strcmp(key, VARIABLES_KEY_EXECUTION_ID) == 0
+			       ? 0
+			       : refuse_in_rule(r, ref,
+						"which is not one of the service's "
+						"variables",
+						err);
+	if (strcmp(ns, VARIABLES_NS_PIPELINE) == 0)
+		return pipeline_declares(d, key)
+			       ? 0
+			       : refuse_in_rule(r, ref,
+						"which the pipeline does not declare",
+						err);
+	if (producer >= 0 && declared_before_rule(&d->actions[producer], r))
+		return 0;
+	return refuse_in_rule(
+		r, ref, "but no action that has run before it has that namespace", err);
+}
+
+static int check_text(const struct declaration *d, const struct declared_rule *r,
+		      struct json_object *spaces, const char *text, struct api_error *err)
+{
+	struct variable_ref ref;
+
+	for (; text != NULL && variables_next(text, &ref); text = ref.start + ref.len) {
+		if (check_rule_reference(d, r, spaces, &ref, err) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int check_rule(const struct declaration *d, const struct declared_rule *r,
+		      void *spaces, struct api_error *err)
+{
+	struct json_object *config = json_opt_object(r->rule, "configuration");
+	struct json_object *commands = json_opt_array(r->rule, "commands");
+
+	if (config != NULL) {
+		json_object_object_foreach(config, key, value)
+		{
+			(void)key; /* every value counts */
+			if (check_text(d, r, spaces, json_object_get_string(value),
+				       err) != 0)
+				return -1;
+		}
+	}
+	for (size_t i = 0; i < list_length(commands); i++) {
+		if (check_text(d, r, spaces,
+			       json_object_get_string(
+				       json_object_array_get_idx(commands, i)),
+			       err) != 0)
+			return -1;
+	}
+	return 0;
+}
+
 int declare_check_namespaces(const struct declaration *d, struct api_error *err)
 {
 	CLEAN(json) struct json_object *spaces = json_object_new_object();
@@ -156,5 +230,5 @@ int declare_check_namespaces(const struct declaration *d, struct api_error *err)
 			}
 		}
 	}
-	return 0;
+	return declare_each_rule(d, check_rule, spaces, err);
 }

@@ -29,8 +29,15 @@
 	"\",\"owner\":\"AWS\","                                                          \
 	"\"provider\":\"" provider "\",\"version\":\"1\"}" more "}"
 #define CONDITION(result, rule)                                                          \
-	"{\"conditions\":[{\"result\":\"" result "\",\"rules\":[{\"name\":\"r\","        \
-	"\"ruleTypeId\":{\"category\":\"Rule\",\"provider\":\"" rule "\"}}]}]}"
+	"{\"conditions\":[{\"result\":\"" result "\",\"rules\":[" rule "]}]}"
+#define RULE(provider, more)                                                             \
+	"{\"name\":\"r\",\"ruleTypeId\":{\"category\":\"Rule\",\"provider\":\"" provider \
+	"\"}" more "}"
+#define COMPARE(variable, op, value)                                                     \
+	RULE("VariableCheck", ",\"configuration\":{\"Variable\":\"" variable             \
+			      "\",\"Operator\":\"" op "\",\"Value\":\"" value "\"}")
+#define COMPARED COMPARE("x", "EQ", "y")
+#define WINDOW   RULE("DeploymentWindow", ",\"configuration\":{\"Cron\":\"* * 9 ? * *\"}")
 #define TRIGGER(source, more)                                                            \
 	"{\"providerType\":\"CodeStarSourceConnection\",\"gitConfiguration\":"           \
 	"{\"sourceActionName\":\"" source "\"" more "}}"
@@ -297,11 +304,11 @@ static const struct row rows[] = {
 	  STAGE,
 	  "Stage level conditions can only be used with V2 pipelines." },
 	{ { { "/pipelineType", "\"V1\"" },
-	    { "/stages/1/beforeEntry", CONDITION("FAIL", "VariableCheck") } },
+	    { "/stages/1/beforeEntry", CONDITION("FAIL", COMPARED) } },
 	  STAGE,
 	  "Stage level conditions can only be used with V2 pipelines." },
 	{ { { "/pipelineType", "\"V1\"" },
-	    { "/stages/1/onSuccess", CONDITION("FAIL", "VariableCheck") } },
+	    { "/stages/1/onSuccess", CONDITION("FAIL", COMPARED) } },
 	  STAGE,
 	  "Stage level conditions can only be used with V2 pipelines." },
 	{ { { "/pipelineType", "\"V1\"" },
@@ -323,23 +330,19 @@ static const struct row rows[] = {
 				     "{\"retryMode\":\"ALL_ACTIONS\"}}" } },
 	  NULL,
 	  NULL },
-	{ { { "/stages/1/onFailure", CONDITION("ROLLBACK", "DeploymentWindow") } },
-	  NULL,
-	  NULL },
-	{ { { "/stages/1/beforeEntry", CONDITION("SKIP", "VariableCheck") } },
-	  NULL,
-	  NULL },
+	{ { { "/stages/1/onFailure", CONDITION("ROLLBACK", WINDOW) } }, NULL, NULL },
+	{ { { "/stages/1/beforeEntry", CONDITION("SKIP", COMPARED) } }, NULL, NULL },
 	{ { { "/executionMode", "\"PARALLEL\"" },
 	    { "/stages/1/onFailure", "{\"result\":\"ROLLBACK\"}" } },
 	  STAGE,
 	  "Failure conditions with rollback result type cannot be added to a PARALLEL "
 	  "pipeline." },
 	{ { { "/executionMode", "\"PARALLEL\"" },
-	    { "/stages/1/onFailure", CONDITION("ROLLBACK", "VariableCheck") } },
+	    { "/stages/1/onFailure", CONDITION("ROLLBACK", COMPARED) } },
 	  STAGE,
 	  "Failure conditions with rollback result type cannot be added to a PARALLEL "
 	  "pipeline." },
-	{ { { "/stages/1/onFailure", CONDITION("ROLLBACK", "VariableCheck") },
+	{ { { "/stages/1/onFailure", CONDITION("ROLLBACK", COMPARED) },
 	    { "/stages/1/onFailure/result", "\"RETRY\"" } },
 	  STAGE,
 	  "The following stage cannot have a failure exit gate configured with both top "
@@ -349,21 +352,145 @@ static const struct row rows[] = {
 	  STAGE,
 	  "Stage 'Build' declares the failure result SKIP, which is not available "
 	  "there" },
-	{ { { "/stages/1/onSuccess", CONDITION("SKIP", "VariableCheck") } },
+	{ { { "/stages/1/onSuccess", CONDITION("SKIP", COMPARED) } },
 	  STAGE,
 	  "Stage 'Build' declares a onSuccess condition with the result SKIP, which is "
 	  "not "
 	  "available there" },
-	{ { { "/stages/1/beforeEntry", CONDITION("ROLLBACK", "VariableCheck") } },
+	{ { { "/stages/1/beforeEntry", CONDITION("ROLLBACK", COMPARED) } },
 	  STAGE,
 	  "Stage 'Build' declares a beforeEntry condition with the result ROLLBACK, "
 	  "which is not "
 	  "available there" },
-	{ { { "/stages/1/beforeEntry", CONDITION("SKIP", "DeploymentWindow") } },
+	{ { { "/stages/1/beforeEntry", CONDITION("SKIP", WINDOW) } },
 	  STAGE,
 	  "Stage 'Build' declares the rule 'r' of type DeploymentWindow in a condition "
 	  "with the "
 	  "result SKIP; only LambdaInvoke and VariableCheck are available there" },
+
+	/* rules */
+	{ { { "/stages/1/beforeEntry",
+	      "{\"conditions\":[{\"rules\":[" COMPARED "]}]}" } },
+	  STAGE,
+	  "Stage 'Build' declares a beforeEntry condition without a result" },
+	{ { { "/stages/1/onSuccess", "{\"conditions\":[{\"result\":\"FAIL\"}]}" } },
+	  STAGE,
+	  "Stage 'Build' declares a onSuccess condition without rules" },
+	{ { { "/stages/1/onFailure", "{\"result\":\"ROLLBACK\",\"retryConfiguration\":"
+				     "{\"retryMode\":\"ALL_ACTIONS\"}}" } },
+	  STAGE,
+	  "Stage 'Build' declares a retryConfiguration, which only the failure result "
+	  "RETRY takes" },
+	{ { { "/stages/1/onSuccess", CONDITION("FAIL", COMPARED "," WINDOW) } },
+	  STAGE,
+	  "Rule 'r' of the onSuccess condition of stage 'Build': the name is used more "
+	  "than once" },
+	{ { { "/stages/1/onSuccess", CONDITION("FAIL", COMPARED) },
+	    { "/stages/1/beforeEntry", CONDITION("FAIL", COMPARED) } },
+	  NULL,
+	  NULL },
+	{ { { "/stages/1/onSuccess", CONDITION("FAIL", RULE("Oracle", "")) } },
+	  STAGE,
+	  "RuleType (Category: 'Rule', Provider: 'Oracle', Owner: 'AWS', Version: '1') "
+	  "in rule 'r' is not available in region 'US_EAST_1'" },
+	{ { { "/stages/1/onSuccess", CONDITION("FAIL", COMPARED) },
+	    { "/stages/1/onSuccess/conditions/0/rules/0/ruleTypeId/version", "\"2\"" } },
+	  STAGE,
+	  "RuleType (Category: 'Rule', Provider: 'VariableCheck', Owner: 'AWS', "
+	  "Version: '2') in rule 'r' is not available in region 'US_EAST_1'" },
+	{ { { "/stages/1/onSuccess", CONDITION("FAIL", RULE("LambdaInvoke", "")) } },
+	  STAGE,
+	  "Rule configuration for rule 'r' is missing required configuration "
+	  "'FunctionName'" },
+	{ { { "/stages/1/onSuccess",
+	      CONDITION("FAIL", RULE("LambdaInvoke", ",\"configuration\":{"
+						     "\"FunctionName\":\"f\","
+						     "\"Color\":\"red\"}")) } },
+	  STAGE,
+	  "Rule configuration for rule 'r' contains unknown configuration 'Color'" },
+	{ { { "/stages/1/onSuccess", CONDITION("FAIL", COMPARE("x", "LT", "y")) } },
+	  STAGE,
+	  "Rule 'r' of the onSuccess condition of stage 'Build': Operator is 'LT': it "
+	  "must be EQ, NE, CONTAINS or MATCHES" },
+	{ { { "/stages/1/onSuccess", CONDITION("FAIL", COMPARE("x", "MATCHES", "(")) } },
+	  STAGE,
+	  "Rule 'r' of the onSuccess condition of stage 'Build': Value is no regular "
+	  "expression that is understood here: pattern '(', character 2: open "
+	  "parenthesis" },
+	{ { { "/stages/1/onSuccess",
+	      CONDITION("FAIL", RULE("DeploymentWindow", ",\"configuration\":{\"Cron\":"
+							 "\"* * 25 ? * *\"}")) } },
+	  STAGE,
+	  "*Cron: " },
+	{ { { "/stages/1/onSuccess",
+	      CONDITION("FAIL", RULE("DeploymentWindow",
+				     ",\"configuration\":{\"Cron\":\"* * 9 ? * *\","
+				     "\"TimeZone\":\"Nowhere/Town\"}")) } },
+	  STAGE,
+	  "*TimeZone: " },
+	{ { { "/stages/1/onSuccess",
+	      CONDITION("FAIL",
+			RULE("CloudWatchAlarm", ",\"configuration\":{\"AlarmName\":\"a\","
+						"\"AlarmStates\":\"OK,GOOD\"}")) } },
+	  STAGE,
+	  "Rule 'r' of the onSuccess condition of stage 'Build': AlarmStates holds "
+	  "'GOOD': a state is OK, ALARM or INSUFFICIENT_DATA" },
+	{ { { "/stages/1/onSuccess",
+	      CONDITION("FAIL",
+			RULE("CloudWatchAlarm", ",\"configuration\":{\"AlarmName\":\"a\","
+						"\"WaitTime\":\"soon\"}")) } },
+	  STAGE,
+	  "*WaitTime, in minutes: " },
+	{ { { "/stages/1/onSuccess", CONDITION("FAIL", RULE("Commands", "")) } },
+	  STAGE,
+	  "Rule r must have a non-empty commands field" },
+	{ { { "/stages/1/onSuccess",
+	      CONDITION("FAIL", RULE("Commands", ",\"commands\":[\"ls\"]")) } },
+	  NULL,
+	  NULL },
+	{ { { "/stages/1/onSuccess", CONDITION("FAIL", COMPARED) },
+	    { "/stages/1/onSuccess/conditions/0/rules/0/commands", "[\"ls\"]" } },
+	  STAGE,
+	  "Rule 'r' of the onSuccess condition of stage 'Build': only Commands rules may "
+	  "have a commands field" },
+	{ { { "/stages/1/onSuccess", CONDITION("FAIL", COMPARED) },
+	    { "/stages/1/onSuccess/conditions/0/rules/0/inputArtifacts",
+	      "[{\"name\":\"Code\"}]" } },
+	  STAGE,
+	  "Rule r declares 1 input artifacts which is more than the maximum count (0)" },
+	{ { { "/stages/1/beforeEntry",
+	      CONDITION("FAIL", RULE("Commands", ",\"commands\":[\"ls\"],"
+						 "\"inputArtifacts\":[{\"name\":"
+						 "\"Nothing\"}]")) } },
+	  STAGE,
+	  "Input Artifact Bundle Nothing in rule r is not declared as Output Artifact "
+	  "Bundle in any of the preceding actions" },
+	{ { { "/stages/1/beforeEntry",
+	      CONDITION("FAIL", COMPARE("#{nobody.x}", "EQ", "y")) } },
+	  STAGE,
+	  "Rule r of stage Build refers to #{nobody.x}, but no action that has run "
+	  "before it has that namespace" },
+	{ { { "/stages/1/beforeEntry",
+	      CONDITION("FAIL", COMPARE("#{variables.v}", "EQ", "y")) } },
+	  STAGE,
+	  "Rule r of stage Build refers to #{variables.v}, which the pipeline does not "
+	  "declare" },
+	{ { { "/stages/1/beforeEntry",
+	      CONDITION("FAIL", COMPARE("#{codepipeline.Name}", "EQ", "y")) } },
+	  STAGE,
+	  "Rule r of stage Build refers to #{codepipeline.Name}, which is not one of the "
+	  "service's variables" },
+	{ { { "/stages/1/actions/0/namespace", "\"built\"" },
+	    { "/stages/1/beforeEntry",
+	      CONDITION("FAIL", COMPARE("#{built.x}", "EQ", "y")) } },
+	  STAGE,
+	  "Rule r of stage Build refers to #{built.x}, but no action that has run before "
+	  "it has that namespace" },
+	{ { { "/stages/1/actions/0/namespace", "\"built\"" },
+	    { "/stages/1/onSuccess",
+	      CONDITION("FAIL", COMPARE("#{built.x}", "MATCHES", "#{built.y}")) } },
+	  NULL,
+	  NULL },
 
 	/* variables and namespaces */
 	{ { { "/variables", "[{\"name\":\"v\"},{\"name\":\"w\"},{\"name\":\"v\"}]" } },

@@ -21,7 +21,10 @@ static void every_rule_has_its_error_and_words(void **state)
 		if (declare_check(&env, declaration, &err) != -1)
 			fail_msg("row %zu was accepted, expected: %s", i,
 				 rows[i].message);
-		assert_string_equal(err.message, rows[i].message);
+		if (rows[i].message[0] == '*') /* its words go on in somebody else's */
+			assert_contains(err.message, rows[i].message + 1);
+		else
+			assert_string_equal(err.message, rows[i].message);
 		assert_string_equal(err.code, rows[i].code);
 		assert_int_equal(err.status, 400);
 	}
