@@ -184,7 +184,7 @@ def without_an_offer_such_an_action_fails_and_says_what_to_do():
                                    if d["status"] == "Failed"], what="the build to fail")
         error = failed[0]["output"]["executionResult"]["errorDetails"]
         equal((failed[0]["actionName"], error["code"]), ("Cut", "ConfigurationError"))
-        check("`offer`" in error["message"], error["message"])
+        check('offer = ( { aws = "Build/CodeBuild/1"; as = ' in error["message"], error["message"])
 
 
 run()
