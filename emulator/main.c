@@ -11,12 +11,14 @@
 
 #include "emulator/admin/admin.h"
 #include "emulator/builtin.h"
+#include "emulator/chance.h"
 #include "emulator/engine/engine.h"
 #include "emulator/events/delivery.h"
 #include "emulator/events/sink.h"
 #include "emulator/faults.h"
 #include "emulator/options.h"
 #include "emulator/server.h"
+#include "emulator/store/marks.h"
 #include "emulator/store/pipelines.h"
 #include "emulator/store/store.h"
 #include "emulator/store/webhooks.h"
@@ -35,6 +37,9 @@ static const char sample_text[] =
 	"# away from other lines to use them. Each key but the lists `keys`\n"
 	"# and `offer` is an option too: ack_timeout is --ack-timeout.\n"
 	"\n";
+
+/* 2026-01-01T00:00:00Z: where time stands in a new deterministic emulator. */
+#define DETERMINISTIC_START_MS 1767225600000LL
 
 struct emulator {
 	const struct settings *settings;
@@ -120,6 +125,39 @@ static int open_key(struct emulator *e, struct mh_err *err)
 	return creds_key_open(e->settings->data_dir, &e->key, err);
 }
 
+/* Each start goes on with a sequence of its own, or ids would come again; the first sets
+ * the clock. */
+static int mark_start(struct emulator *e, int64_t *ret_starts, struct mh_err *err)
+{
+	int64_t at_ms = VCLOCK_REAL;
+
+	if (marks_get(e->store, "starts", 0, ret_starts, err) != 0 ||
+	    marks_get(e->store, "clock", VCLOCK_REAL, &at_ms, err) != 0 ||
+	    marks_set(e->store, "starts", *ret_starts + 1, err) != 0)
+		return -1;
+	if (*ret_starts > 0 || at_ms != VCLOCK_REAL)
+		return 0;
+	return vclock_set(&e->clock, e->store, DETERMINISTIC_START_MS, err);
+}
+
+static int be_deterministic(struct emulator *e, struct mh_err *err)
+{
+	int64_t starts = 0;
+
+	if (store_begin(e->store, err) != 0)
+		return -1;
+	if (mark_start(e, &starts, err) != 0 || store_commit(e->store, err) != 0) {
+		store_rollback(e->store);
+		return -1;
+	}
+	chance_seed(((uint64_t)e->settings->deterministic << 20) + (uint64_t)starts);
+	log_event(LOG_LEVEL_WARN, "emulator.deterministic",
+		  "ids, nonces, credentials and keys can be guessed: for tests alone",
+		  LOG_I("seed", e->settings->deterministic), LOG_I("starts", starts),
+		  LOG_END);
+	return 0;
+}
+
 static int open_data(struct emulator *e, struct mh_err *err)
 {
 	const char *dir = e->settings->data_dir;
@@ -128,8 +166,9 @@ static int open_data(struct emulator *e, struct mh_err *err)
 	if (fs_mkdir_p(dir, 0700, err) != 0)
 		return mh_err_wrap(err, "data directory %s", dir);
 	if (lock_data_dir(dir, &e->lock_fd, err) != 0 ||
-	    store_open(db, &e->store, err) != 0 || open_key(e, err) != 0 ||
-	    vclock_load(&e->clock, e->store, err) != 0)
+	    store_open(db, &e->store, err) != 0 ||
+	    (e->settings->deterministic && be_deterministic(e, err) != 0) ||
+	    open_key(e, err) != 0 || vclock_load(&e->clock, e->store, err) != 0)
 		return -1;
 	if (vclock_virtual_ms(&e->clock) != VCLOCK_REAL)
 		log_event(LOG_LEVEL_WARN, "clock.virtual",

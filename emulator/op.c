@@ -34,8 +34,16 @@ int api_fail_internal(struct api_error *err, const struct mh_err *cause)
 
 static void random_uuid(struct ids *self, char out[STR_UUID_SIZE])
 {
-	(void)self; /* the operating system's source has no state of ours */
-	str_uuid(out);
+	unsigned char bytes[16];
+
+	(void)self; /* libsodium's source (chance.h) is the process's */
+	randombytes_buf(bytes, sizeof(bytes));
+	(void)snprintf(
+		out, STR_UUID_SIZE,
+		"%02x%02x%02x%02x-%02x%02x-4%x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+		bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5],
+		bytes[6] & 15U, bytes[7], (bytes[8] & 63U) | 128U, bytes[9], bytes[10],
+		bytes[11], bytes[12], bytes[13], bytes[14], bytes[15]);
 }
 
 static const char name_alphabet[] =

@@ -40,7 +40,8 @@ struct ids {
 	void (*name)(struct ids *self, size_t n, char *out);
 	uint64_t seed; /* used by the seeded source */
 };
-extern struct ids ids_random; /* from the operating system */
+extern struct ids
+	ids_random; /* from libsodium: the operating system, or a seed (chance.h) */
 void ids_init_seeded(struct ids *ids, uint64_t seed);
 
 struct op_ctx {

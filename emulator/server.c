@@ -7,12 +7,14 @@
 #include <time.h>
 
 #include "emulator/listen.h"
+#include "emulator/quiet.h"
 #include "lib/base/clock.h"
 #include "lib/base/fault.h"
 #include "lib/base/log.h"
 
 #define CONNECTION_BYTES (64 * 1024) /* request line and headers */
 #define DRAIN_MAX_BYTES  (64LL << 20) /* a larger body is not even read to its end */
+#define QUIET_MS         60000 /* deterministic: for the emulator's own work */
 #define DERIVED_KEYS     64
 #define STOP_WAIT_S      10
 
@@ -271,12 +273,27 @@ static bool refuse_early(struct MHD_Connection *connection)
 	       (n > FRONT_BODY_MAX && expect && strcasecmp(expect, "100-continue") == 0);
 }
 
+/* What an answer shows must not depend on how fast the emulator's own work is. */
+static void let_work_end(const struct request *r)
+{
+	struct api_error late = { 0 };
+
+	if (quiet_wait(r->server->o.front.writer, r->server->o.bell, QUIET_MS, &late) !=
+	    0)
+		log_event(LOG_LEVEL_WARN, "emulator.not_quiet",
+			  "a request is answered although the emulator's own work is not "
+			  "done: answers may differ",
+			  LOG_S("error", late.message), LOG_END);
+}
+
 static enum MHD_Result begin(struct request *r, struct MHD_Connection *connection,
 			     const char *method)
 {
 	r->begun = true;
 	r->begun_ms = clock_mono_ms();
-	str_uuid(r->id);
+	if (r->server->o.front.settings->deterministic)
+		let_work_end(r);
+	ids_random.uuid(&ids_random, r->id);
 	count_active(r->server, 1);
 	r->route = route_of(r, connection, method);
 	if (r->route == ROUTE_S3)

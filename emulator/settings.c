@@ -327,6 +327,15 @@ const struct conf_key settings_keys[] = {
 	  .def = "false",
 	  .help = "the admin interface answers other hosts too, not the loopback "
 		  "interface alone" },
+	{ .path = "deterministic",
+	  .type = CONF_INT,
+	  AT(deterministic),
+	  .min = 0,
+	  .max = 1000000000000,
+	  .def = "0",
+	  .help = "INSECURE, for tests alone: a seed from which ids, nonces, credentials "
+		  "and keys follow, and time is virtual, so that the same calls get the "
+		  "same answers; 0: off" },
 	{ .path = "check_answers",
 	  .type = CONF_BOOL,
 	  AT(check_answers),

@@ -84,6 +84,7 @@ struct settings {
 	int64_t max_object_bytes; /* of one S3 object: 5 GiB */
 	bool admin; /* the admin interface is on (admin/admin.h) */
 	bool admin_remote; /* and answers others than the loopback interface */
+	int64_t deterministic; /* a seed, for tests: see chance.h; 0: off */
 	bool check_answers; /* answers are held against the service model */
 	int log_format, log_level; /* indexes of their choices: settings_log_level() */
 };

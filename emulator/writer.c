@@ -28,6 +28,7 @@ struct call { /* on the caller's stack while it waits */
 	const char *caller_arn;
 	struct api_error *err;
 	int result;
+	bool alone; /* no transaction, and no other call beside it */
 	sem_t finished; /* a semaphore: whoever wakes needs no lock that others want too
 			 */
 	struct call *next;
@@ -186,6 +187,26 @@ static int run_all(struct writer *w, struct call *batch, struct news *news,
 	return 0;
 }
 
+static void spread(struct writer *w, const struct news *news)
+{
+	if (news->builtin && w->o.wake_builtin)
+		w->o.wake_builtin(w->o.wake_arg);
+	if (news->workers && w->o.wake_workers)
+		w->o.wake_workers(w->o.workers_arg, news->workers);
+	if (news->changed)
+		bell_ring(w->o.bell);
+}
+
+static void run_alone(struct writer *w, struct call *c)
+{
+	struct op_ctx ctx = make_ctx(w, c->caller_arn);
+	struct news news = { 0 };
+
+	c->result = c->fn(&ctx, c->arg, c->err);
+	note(&news, &ctx);
+	spread(w, &news);
+}
+
 static void run_batch(struct writer *w, struct call *batch)
 {
 	int64_t clock_at = vclock_virtual_ms(w->o.clock);
@@ -204,12 +225,7 @@ static void run_batch(struct writer *w, struct call *batch)
 		w->timer_retry_ms = clock_wall_ms() + TIMER_BACKOFF_MS;
 		return;
 	}
-	if (news.builtin && w->o.wake_builtin)
-		w->o.wake_builtin(w->o.wake_arg);
-	if (news.workers && w->o.wake_workers)
-		w->o.wake_workers(w->o.workers_arg, news.workers);
-	if (news.changed)
-		bell_ring(w->o.bell);
+	spread(w, &news);
 }
 
 /* ---- the thread ---- */
@@ -256,12 +272,19 @@ static void wait_for_work(struct writer *w, int64_t due)
 		w->early_wakes = 0;
 }
 
+/* All, or those before one that runs alone, or that one. */
 static struct call *take_queue(struct writer *w)
 {
-	struct call *batch = w->first;
+	struct call *batch = w->first, *end = batch;
 
-	w->first = NULL;
-	w->last = &w->first;
+	if (!batch)
+		return NULL;
+	while (!end->alone && end->next && !end->next->alone)
+		end = end->next;
+	w->first = end->next;
+	if (!w->first)
+		w->last = &w->first;
+	end->next = NULL;
 	return batch;
 }
 
@@ -292,7 +315,10 @@ static void *writer_main(void *arg)
 			return NULL;
 		}
 		pthread_mutex_unlock(&w->lock);
-		run_batch(w, batch);
+		if (batch && batch->alone)
+			run_alone(w, batch);
+		else
+			run_batch(w, batch);
 		answer(batch);
 		FAULT_POINT("writer.answered");
 	}
@@ -339,35 +365,48 @@ int64_t writer_now_ms(const struct writer *w)
 	return vclock_now_ms(w->o.clock);
 }
 
-int writer_call(struct writer *w, writer_fn fn, void *arg, const char *caller_arn,
-		struct api_error *err)
+static int queue_and_wait(struct writer *w, struct call *call)
 {
-	struct call c = { .fn = fn, .arg = arg, .caller_arn = caller_arn, .err = err };
 	bool stopping, idle;
 
-	(void)sem_init(&c.finished, 0, 0); /* fails only for counts over 2^31 */
+	(void)sem_init(&call->finished, 0, 0); /* fails only for counts over 2^31 */
 	pthread_mutex_lock(&w->lock);
 	stopping = w->stopping;
 	idle = !w->first;
 	if (!stopping) {
-		*w->last = &c;
-		/* It lives on this stack until it is done: the loop below waits for that.
+		*w->last = call;
+		/* It lives until it is done: the loop below waits for that.
 		 */
 		/* cppcheck-suppress autoVariables */
-		w->last = &c.next;
+		w->last = &call->next;
 	}
 	pthread_mutex_unlock(&w->lock);
 	if (stopping) {
-		c.result = api_fail(err, "ServiceUnavailable",
-				    "The server is shutting down.");
-		err->status = 503;
+		call->result = api_fail(call->err, "ServiceUnavailable",
+					"The server is shutting down.");
+		call->err->status = 503;
 	} else {
 		/* With calls before this one, the writer was told. */
 		if (idle)
 			pthread_cond_signal(&w->work);
-		while (sem_wait(&c.finished) != 0)
+		while (sem_wait(&call->finished) != 0)
 			; /* a signal came */
 	}
-	(void)sem_destroy(&c.finished); /* nobody waits for it */
-	return c.result;
+	(void)sem_destroy(&call->finished); /* nobody waits for it */
+	return call->result;
+}
+
+int writer_call(struct writer *w, writer_fn fn, void *arg, const char *caller_arn,
+		struct api_error *err)
+{
+	struct call c = { .fn = fn, .arg = arg, .caller_arn = caller_arn, .err = err };
+
+	return queue_and_wait(w, &c);
+}
+
+int writer_call_alone(struct writer *w, writer_fn fn, void *arg, struct api_error *err)
+{
+	struct call c = { .fn = fn, .arg = arg, .err = err, .alone = true };
+
+	return queue_and_wait(w, &c);
 }

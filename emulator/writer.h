@@ -53,6 +53,11 @@ void writer_stop(struct writer *w);
 int writer_call(struct writer *w, writer_fn fn, void *arg, const char *caller_arn,
 		struct api_error *err) MH_MUST_CHECK;
 
+/* The same for what needs the whole store: it runs alone, between two transactions. What
+ * it leaves half done is its own affair. */
+int writer_call_alone(struct writer *w, writer_fn fn, void *arg,
+		      struct api_error *err) MH_MUST_CHECK;
+
 /* The emulator's time, for any thread. */
 int64_t writer_now_ms(const struct writer *w);
 

@@ -24,5 +24,10 @@ ADMIN_HANDLER(admin_fault_delete);
 /* knobs.c */
 ADMIN_HANDLER(admin_knobs_get);
 ADMIN_HANDLER(admin_knobs_put);
+/* snapshots.c */
+ADMIN_HANDLER(admin_snapshots_get);
+ADMIN_HANDLER(admin_snapshots_post);
+ADMIN_HANDLER(admin_snapshot_delete);
+ADMIN_HANDLER(admin_snapshot_restore);
 
 #endif

@@ -14,6 +14,10 @@ const struct admin_route admin_routes[] = {
 	{ "DELETE", "faults/*", admin_fault_delete },
 	{ "GET", "knobs", admin_knobs_get },
 	{ "PUT", "knobs", admin_knobs_put },
+	{ "GET", "snapshots", admin_snapshots_get },
+	{ "POST", "snapshots", admin_snapshots_post },
+	{ "DELETE", "snapshots/*", admin_snapshot_delete },
+	{ "POST", "snapshots/*/restore", admin_snapshot_restore },
 	{ 0 },
 };
 /* clang-format on */

@@ -235,7 +235,8 @@ int builtin_pool_start(struct builtin_pool *p, struct writer *writer, struct s3 
 	p->tmp_dir = mh_format("%s/tmp/builtin", settings->data_dir);
 	if (clean_tmp(p, err) != 0)
 		return -1;
-	for (; p->thread_count < THREADS; p->thread_count++) {
+	/* One thread does things in their order. */
+	while (p->thread_count < (settings->deterministic ? 1 : THREADS)) {
 		int rc = pthread_create(&p->threads[p->thread_count], NULL, worker_main,
 					p);
 
@@ -243,6 +244,7 @@ int builtin_pool_start(struct builtin_pool *p, struct writer *writer, struct s3 
 			errno = rc;
 			return mh_err_sys(err, "cannot start a thread for built-in work");
 		}
+		p->thread_count++;
 	}
 	return 0;
 }

@@ -80,6 +80,23 @@ int events_prune(struct store *s, int64_t keep_after, int64_t drop_upto,
 			  "ii", drop_upto, keep_after);
 }
 
+int events_skip_to(struct store *s, int64_t seq, struct mh_err *err)
+{
+	int64_t changed = 0;
+
+	if (store_exec(s, &changed, err,
+		       "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = "
+		       "'events'",
+		       "i", seq) != 0)
+		return -1;
+	return changed > 0 || seq == 0
+		       ? 0
+		       : store_exec(s, NULL, err,
+				    "INSERT INTO sqlite_sequence (name, seq) VALUES"
+				    " ('events', ?)",
+				    "i", seq);
+}
+
 /* One that is in the table and not among names; NULL: there is none. */
 static int find_stray(struct store *s, const char *const *names, char **ret,
 		      struct mh_err *err)

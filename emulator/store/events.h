@@ -40,6 +40,8 @@ int events_last(struct store *s, int64_t *ret, struct mh_err *err) MH_MUST_CHECK
  * delivered or not. */
 int events_prune(struct store *s, int64_t keep_after, int64_t drop_upto,
 		 struct mh_err *err) MH_MUST_CHECK;
+/* The next one gets a greater number than this, in any case. */
+int events_skip_to(struct store *s, int64_t seq, struct mh_err *err) MH_MUST_CHECK;
 /* Forgets marks of the prefix whose name is not among these (NULL ends them). */
 int events_forget_marks(struct store *s, const char *const *names,
 			struct mh_err *err) MH_MUST_CHECK;

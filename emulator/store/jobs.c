@@ -219,3 +219,11 @@ int jobs_any_builtin(struct store *s, bool *ret, struct mh_err *err)
 	*ret = rc == 1;
 	return 0;
 }
+
+int jobs_unclaim(struct store *s, struct mh_err *err)
+{
+	return store_exec(s, NULL, err,
+			  "UPDATE jobs SET claim_epoch = NULL WHERE executor = 'builtin'"
+			  " AND state IN ('Queued', 'InProgress')",
+			  "");
+}

@@ -71,5 +71,7 @@ int jobs_unclaimed(struct store *s, const char *epoch, int64_t now_ms, struct jo
 		   bool *ret_found, struct mh_err *err) MH_MUST_CHECK;
 /* Whether the emulator's own workers have one in hand, or one to do. */
 int jobs_any_builtin(struct store *s, bool *ret, struct mh_err *err) MH_MUST_CHECK;
+/* Nobody has built-in work in hand: all that is open may be claimed. */
+int jobs_unclaim(struct store *s, struct mh_err *err) MH_MUST_CHECK;
 
 #endif

@@ -197,6 +197,11 @@ void store_close(struct store *s)
 	free(s);
 }
 
+sqlite3 *store_handle(struct store *s)
+{
+	return s->db;
+}
+
 /* ---- transactions ---- */
 
 int store_begin(struct store *s, struct mh_err *err)

@@ -26,6 +26,9 @@ struct store;
 int store_open(const char *path, struct store **ret, struct mh_err *err) MH_MUST_CHECK;
 void store_close(struct store *s);
 
+/* SQLite's own, for emulator/store/ alone. */
+sqlite3 *store_handle(struct store *s);
+
 int store_begin(struct store *s, struct mh_err *err) MH_MUST_CHECK;
 int store_commit(struct store *s, struct mh_err *err) MH_MUST_CHECK;
 void store_rollback(struct store *s);
