@@ -24,7 +24,7 @@ struct out {
 	size_t used;
 };
 
-#define OUT_BLOCK (256 * 1024)
+#define OUT_BLOCK (64 * 1024)
 
 void out_init(struct out *o, int fd);
 void out_done(struct out *o);

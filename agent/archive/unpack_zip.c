@@ -19,7 +19,7 @@
 #include "agent/archive/zipfmt.h"
 
 #define BLOCK_SIZE (64 * 1024)
-#define ROOM_MIN   (128 * 1024)
+#define ROOM_MIN   (4 * 1024)
 
 /* Memory that is kept from member to member. */
 struct room {
@@ -27,10 +27,13 @@ struct room {
 	size_t size;
 };
 
+struct blocks;
+
 struct reader {
 	struct unpack *unpack;
 	struct libdeflate_decompressor *inflater;
 	struct room packed, content;
+	struct blocks *blocks; /* NULL until a member needs it */
 };
 
 static unsigned char *room_for(struct room *r, size_t len)
@@ -110,7 +113,8 @@ static int inflate_whole(struct reader *r, const struct zip_member *m, struct co
 	return content_add(c, m, out, got, err);
 }
 
-struct inflater {
+/* What passes through zlib. */
+struct blocks {
 	z_stream z;
 	uint64_t at; /* next packed byte */
 	uint64_t left; /* packed bytes not yet read */
@@ -118,7 +122,7 @@ struct inflater {
 	unsigned char out[BLOCK_SIZE];
 };
 
-static int inflate_refill(struct inflater *i, const struct source *s, struct mh_err *err)
+static int inflate_refill(struct blocks *i, const struct source *s, struct mh_err *err)
 {
 	size_t n = i->left < sizeof i->in ? (size_t)i->left : sizeof i->in;
 
@@ -133,7 +137,7 @@ static int inflate_refill(struct inflater *i, const struct source *s, struct mh_
 	return 0;
 }
 
-static int inflate_all(struct inflater *i, const struct source *s,
+static int inflate_all(struct blocks *i, const struct source *s,
 		       const struct zip_member *m, struct content *c, struct mh_err *err)
 {
 	int rc = Z_OK;
@@ -161,20 +165,29 @@ static int inflate_all(struct inflater *i, const struct source *s,
 	return 0;
 }
 
+static int start_blocks(struct reader *r, struct mh_err *err)
+{
+	if (r->blocks)
+		return inflateReset(&r->blocks->z) == Z_OK
+			       ? 0
+			       : mh_err_set(err, MH_E_SYS, "zlib cannot start again");
+	r->blocks = mh_alloc(sizeof *r->blocks);
+	if (inflateInit2(&r->blocks->z, -15) == Z_OK) /* raw deflate, as zip has it */
+		return 0;
+	free(STEAL_PTR(r->blocks));
+	return mh_err_set(err, MH_E_SYS, "zlib cannot start");
+}
+
 /* In blocks. */
 static int inflate_long(struct reader *r, const struct zip_member *m, struct content *c,
 			struct mh_err *err)
 {
-	CLEAN(free) struct inflater *i = mh_alloc(sizeof *i);
-	int rc;
-
-	i->at = m->data_at;
-	i->left = m->packed;
-	if (inflateInit2(&i->z, -15) != Z_OK) /* raw deflate, as zip has it */
-		return mh_err_set(err, MH_E_SYS, "zlib cannot start");
-	rc = inflate_all(i, r->unpack->source, m, c, err);
-	(void)inflateEnd(&i->z); /* only frees */
-	return rc;
+	if (start_blocks(r, err) != 0)
+		return -1;
+	r->blocks->at = m->data_at;
+	r->blocks->left = m->packed;
+	r->blocks->z.avail_in = 0;
+	return inflate_all(r->blocks, r->unpack->source, m, c, err);
 }
 
 static int read_content(struct reader *r, const struct zip_member *m, struct content *c,
@@ -301,6 +314,16 @@ static int add_members(struct reader *r, const struct zip_dir *dir, struct mh_er
 	return 0;
 }
 
+static void reader_done(struct reader *r)
+{
+	libdeflate_free_decompressor(r->inflater);
+	if (r->blocks)
+		(void)inflateEnd(&r->blocks->z); /* only frees */
+	free(r->blocks);
+	free(r->packed.data);
+	free(r->content.data);
+}
+
 int unpack_zip(struct unpack *u, struct mh_err *err)
 {
 	CLEAN(zip_dir) struct zip_dir dir = { .members = NULL };
@@ -314,8 +337,6 @@ int unpack_zip(struct unpack *u, struct mh_err *err)
 	r.inflater = libdeflate_alloc_decompressor();
 	rc = r.inflater ? add_members(&r, &dir, err)
 			: mh_err_set(err, MH_E_SYS, "libdeflate has no memory");
-	libdeflate_free_decompressor(r.inflater);
-	free(r.packed.data);
-	free(r.content.data);
+	reader_done(&r);
 	return rc;
 }

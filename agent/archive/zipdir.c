@@ -339,7 +339,7 @@ static int check_local(struct zip_member *m, const struct source *s,
 /* What is being read of the directory. */
 struct window {
 	const struct source *source;
-	unsigned char *room; /* owned; WINDOW_SIZE bytes */
+	unsigned char *room; /* owned; WINDOW_SIZE bytes, or the whole directory */
 	const unsigned char *bytes; /* of the file from `at` on, `len` of them */
 	uint64_t at;
 	size_t len;
@@ -480,7 +480,9 @@ static int read_members(struct zip_dir *dir, const struct source *s,
 	CLEAN(window) struct window w = { .source = s };
 	uint64_t at = end->dir_at;
 
-	w.room = s->whole ? NULL : mh_alloc(WINDOW_SIZE);
+	if (!s->whole)
+		w.room = mh_alloc(end->dir_size < WINDOW_SIZE ? (size_t)end->dir_size + 1
+							      : WINDOW_SIZE);
 	while (dir->count < end->count) {
 		if (next_member(dir, &w, end, &at, err) != 0)
 			return -1;

@@ -68,6 +68,18 @@ MH_NORETURN static void child_main(const struct child *c)
 	child_failed("millhand-archive cannot be run");
 }
 
+/* Until it execs, the child borrows this process's memory: nothing is copied. It has no
+ * handler that a signal could run there (the shim reads its signals from a descriptor),
+ * and looking up a user's groups is too much to do in borrowed memory. */
+static pid_t run(const struct child *c)
+{
+	pid_t pid = c->spec->switch_user ? fork() : vfork();
+
+	if (pid == 0)
+		child_main(c);
+	return pid;
+}
+
 static int start(struct archiver *a, struct child *c, struct mh_err *err)
 {
 	CLEAN(fd) int write_fd = -1;
@@ -83,9 +95,7 @@ static int start(struct archiver *a, struct child *c, struct mh_err *err)
 	if (fcntl(fds[0], F_SETFL, O_NONBLOCK) != 0)
 		return mh_err_sys(err, "fcntl");
 	c->verdict_fd = write_fd;
-	a->pid = fork();
-	if (a->pid == 0)
-		child_main(c);
+	a->pid = run(c);
 	if (a->pid < 0) {
 		a->pid = 0;
 		return mh_err_sys(err, "start millhand-archive");

@@ -32,7 +32,7 @@ class Point:
 
 
 def points(rows):
-    return [Point(row.title, s) for row in rows for s in row.series if s.limit]
+    return [Point(row.title, s) for row in rows for s in row.series if s.judged()]
 
 
 def _x(factor):

@@ -3,7 +3,8 @@ import statistics
 
 
 class Series:
-    """One thing measured several times. `base`: the ratio is this over that, round by round."""
+    """One thing measured several times; never, where it is not installed. `base`: the ratio is this over that, round by
+    round."""
 
     def __init__(self, what, unit, values, base=None, limit=None, note=""):
         self.what, self.unit, self.values = what, unit, list(values)
@@ -16,8 +17,12 @@ class Series:
     def ratios(self):
         return [a / b for a, b in zip(self.values, self.base.values)] if self.base else []
 
+    def judged(self):
+        """Whether there is an expectation, and what it is held against."""
+        return bool(self.limit and (self.ratios() if self.limit[2] == "ratio" else self.values))
+
     def verdict(self):
-        if not self.limit:
+        if not self.judged():
             return ""
         sign, number, of = self.limit
         got = statistics.median(self.ratios()) if of == "ratio" else self.median()
@@ -42,7 +47,10 @@ def _cells(row):
         expected = ""
         if s.limit:
             expected = f"{s.limit[0]} {number(s.limit[1])}{' x' if s.limit[2] == 'ratio' else ''}"
-        ratio = f"{statistics.median(s.ratios()):.2f} x {s.base.what}" if s.base else ""
+        if not s.values:
+            yield (row.title if i == 0 else "", s.what, "not installed", "", "", expected, "")
+            continue
+        ratio = f"{statistics.median(s.ratios()):.2f} x {s.base.what}" if s.ratios() else ""
         yield (row.title if i == 0 else "", s.what, f"{number(s.median())} {s.unit}",
                f"{number(min(s.values))} to {number(max(s.values))}" if len(s.values) > 1 else "",
                ratio, expected, s.verdict())

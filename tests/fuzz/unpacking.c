@@ -101,6 +101,18 @@ static void look_at(int dir_fd, const char *name, struct found *f)
 	}
 }
 
+static unsigned count_beside(void)
+{
+	DIR *dir = opendir(top);
+	unsigned n = 0;
+
+	MH_ASSERT(dir != NULL);
+	while (readdir(dir))
+		n++;
+	(void)closedir(dir); /* only read */
+	return n - 2;
+}
+
 static void empty(int dir_fd)
 {
 	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -130,13 +142,12 @@ static bool try_once(const struct source *source, const struct archive_limits *l
 		     struct unpack_result *ret)
 {
 	struct mh_err err = MH_ERR_INIT;
-	struct found found = { 0, 0 }, beside = { 0, 0 };
+	struct found found = { 0, 0 };
 	int dir_fd = open_directory();
 	int rc = unpack_any(source, dir_fd, limits, ret, &err);
 
 	look_into(dir_fd, ".", &found);
-	look_into(AT_FDCWD, top, &beside);
-	MH_ASSERT(beside.entries == found.entries + 1); /* with into itself */
+	MH_ASSERT(count_beside() == 1); /* into itself */
 	if (rc != 0) {
 		MH_ASSERT(*err.text && strcmp(archive_error_kind(&err), "system") != 0);
 		MH_ASSERT(found.entries == 0);
@@ -149,7 +160,7 @@ static bool try_once(const struct source *source, const struct archive_limits *l
 	return true;
 }
 
-void unpacking_try(int archive_fd)
+bool unpacking_try(int archive_fd)
 {
 	struct archive_limits limits = {
 		.bytes = 1 << 20,
@@ -162,16 +173,18 @@ void unpacking_try(int archive_fd)
 	struct unpack_result whole = { 0 }, blocks = { 0 };
 	CLEAN(source) struct source source = { .fd = -1 };
 	struct mh_err err = MH_ERR_INIT;
-	bool taken;
+	bool taken, again;
 
 	MH_ASSERT(source_open(&source, archive_fd, &err) == 0);
 	taken = try_once(&source, &limits, &whole);
 	if (!source_is_zip(&source))
-		return;
+		return taken;
 	/* the other way through it: from memory, in blocks. zlib and libdeflate differ in
 	 * which broken streams they still take, not in what comes out of one. */
 	limits.whole_bytes = 0;
 	MH_ASSERT(source_load(&source, &err) == 0);
-	if (try_once(&source, &limits, &blocks) && taken)
+	again = try_once(&source, &limits, &blocks);
+	if (again && taken)
 		MH_ASSERT(whole.bytes == blocks.bytes && whole.entries == blocks.entries);
+	return taken && again;
 }

@@ -7,10 +7,12 @@
 #ifndef MH_TESTS_FUZZ_UNPACKING_H
 #define MH_TESTS_FUZZ_UNPACKING_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* The file holds size bytes of data, and its descriptor is closed by the caller. */
 int unpacking_file(const void *data, size_t size);
-void unpacking_try(int archive_fd);
+/* Whether it was taken: a zip, by both of its ways. */
+bool unpacking_try(int archive_fd);
 
 #endif
