@@ -4,6 +4,7 @@
  */
 #include "emulator/pattern.h"
 
+#include <limits.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@
 #define ATOMS_MAX   4096 /* repeats in repeats are compiled again and again */
 #define DEPTH_MAX   32
 #define REPEAT_MAX  100
+#define NO_MAX      UINT_MAX
 
 enum op_code {
 	OP_SET, /* one character of set */
@@ -92,10 +94,18 @@ static int emit_set(struct compiler *c, const struct set *s)
 	return emit(c, (struct instruction){ .code = OP_SET, .set = p->set_count++ });
 }
 
-/* After a backslash: a class (\w, \d, \s) or a character that would mean something. */
-static int escape(struct compiler *c, struct set *s)
+/* After a backslash: a class, or a character that would mean something. The opposite of
+ * a class stands alone: a set is negated as a whole. */
+static int escape(struct compiler *c, struct set *s, bool alone)
 {
 	char e = *c->at;
+
+	if (e == 'W' || e == 'D' || e == 'S') {
+		if (!alone)
+			return fail(c, "\\W, \\D and \\S are not understood in brackets");
+		s->negated = true;
+		e = (char)(e - 'A' + 'a');
+	}
 
 	if (e == 'w') {
 		set_add(s, 'a', 'z');
@@ -107,6 +117,10 @@ static int escape(struct compiler *c, struct set *s)
 	} else if (e == 's') {
 		set_add(s, '\t', '\r');
 		set_add(s, ' ', ' ');
+	} else if (e == 't' || e == 'n' || e == 'r') {
+		unsigned char ch = e == 't' ? '\t' : e == 'n' ? '\n' : '\r';
+
+		set_add(s, ch, ch);
 	} else if (e != '\0' && strchr("\\-.[](){}*+?^$|/ ", e)) {
 		set_add(s, (unsigned char)e, (unsigned char)e);
 	} else {
@@ -129,7 +143,7 @@ static int bracket(struct compiler *c, struct set *s)
 		if (from == '\0' || from >= 0x80)
 			return fail(c, "open bracket, or a character that is not ASCII");
 		if (from == '\\') {
-			if (escape(c, s) != 0)
+			if (escape(c, s, false) != 0)
 				return -1;
 		} else if (c->at[0] == '-' && c->at[1] != ']' && c->at[1] > ' ') {
 			set_add(s, from, (unsigned char)c->at[1]);
@@ -142,7 +156,47 @@ static int bracket(struct compiler *c, struct set *s)
 	return 0;
 }
 
+/* The character at *at, which moves past it. The text was checked to be UTF-8. */
+static uint32_t next_char(const char *text, size_t len, size_t *at)
+{
+	unsigned char first = (unsigned char)text[(*at)++];
+	int more = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : first >= 0xc0 ? 1 : 0;
+	uint32_t ch = more == 3   ? first & 0x07
+		      : more == 2 ? first & 0x0f
+		      : more == 1 ? first & 0x1f
+				  : first;
+
+	for (; more > 0 && *at < len; more--)
+		ch = ch << 6 | ((unsigned char)text[(*at)++] & 0x3f);
+	return ch;
+}
+
 static int alternatives(struct compiler *c);
+
+/* (...) or (?:...), the parenthesis already read. */
+static int group(struct compiler *c)
+{
+	if (c->at[0] == '?' && c->at[1] != ':')
+		return fail(c, "of the groups with a question mark only (?:...) is "
+			       "understood");
+	c->at += *c->at == '?' ? 2 : 0;
+	if (++c->depth > DEPTH_MAX)
+		return fail(c, "too many parentheses in each other");
+	if (alternatives(c) != 0)
+		return -1;
+	c->depth--;
+	return *c->at++ == ')' ? 0 : fail(c, "open parenthesis");
+}
+
+/* A character that stands for itself; c->at is behind its first byte. */
+static void add_literal(struct compiler *c, struct set *s)
+{
+	size_t at = 0;
+	uint32_t ch = next_char(c->at - 1, strlen(c->at - 1), &at);
+
+	c->at += at - 1;
+	set_add(s, ch, ch);
+}
 
 static int atom(struct compiler *c)
 {
@@ -153,12 +207,7 @@ static int atom(struct compiler *c)
 		return fail(c, "too long");
 	switch (ch) {
 	case '(':
-		if (++c->depth > DEPTH_MAX)
-			return fail(c, "too many parentheses in each other");
-		if (alternatives(c) != 0)
-			return -1;
-		c->depth--;
-		return *c->at++ == ')' ? 0 : fail(c, "open parenthesis");
+		return group(c);
 	case '^':
 		return emit(c, (struct instruction){ .code = OP_BEGIN });
 	case '$':
@@ -175,32 +224,53 @@ static int atom(struct compiler *c)
 		set_add(&s, 0x2028, 0x2029);
 		break;
 	case '\\':
-		if (escape(c, &s) != 0)
+		if (escape(c, &s, true) != 0)
 			return -1;
 		break;
 	default:
-		if (strchr("*+?{}]", ch) || ch >= 0x80)
+		if (strchr("*+?{}]", ch))
 			return fail(c, "not understood");
-		set_add(&s, ch, ch);
+		add_literal(c, &s);
 	}
 	return emit_set(c, &s);
 }
 
-/* {n} or {n,m}, the brace already read. */
+/* {n}, {n,m} or {n,} (then *max is NO_MAX), the brace already read. */
 static int counts(struct compiler *c, unsigned *min, unsigned *max)
 {
+	if (*c->at < '0' || *c->at > '9')
+		return fail(c, "bad count");
 	*min = 0;
 	while (*c->at >= '0' && *c->at <= '9' && *min <= REPEAT_MAX)
 		*min = *min * 10 + (unsigned)(*c->at++ - '0');
 	*max = *min;
-	if (*c->at == ',') {
+	if (c->at[0] == ',' && c->at[1] == '}') {
+		c->at++;
+		*max = NO_MAX;
+	} else if (*c->at == ',') {
 		*max = 0;
 		for (c->at++; *c->at >= '0' && *c->at <= '9' && *max <= REPEAT_MAX;
 		     c->at++)
 			*max = *max * 10 + (unsigned)(*c->at - '0');
 	}
-	if (*c->at++ != '}' || *max > REPEAT_MAX || *min > *max || *max == 0)
+	if (*c->at++ != '}' || *min > REPEAT_MAX || *min > *max || *max == 0 ||
+	    (*max > REPEAT_MAX && *max != NO_MAX))
 		return fail(c, "bad count");
+	return 0;
+}
+
+/* atom*, at the end of the program; c->at ends behind the atom. */
+static int star(struct compiler *c, const char *source)
+{
+	uint16_t start = c->p->length;
+
+	if (emit(c, (struct instruction){ .code = OP_SPLIT, .a = start + 1 }) != 0)
+		return -1;
+	c->at = source;
+	if (atom(c) != 0 ||
+	    emit(c, (struct instruction){ .code = OP_JUMP, .a = start }) != 0)
+		return -1;
+	c->p->program[start].b = c->p->length;
 	return 0;
 }
 
@@ -209,9 +279,10 @@ static int repeat(struct compiler *c, const char *source, uint16_t start, unsign
 		  unsigned max)
 {
 	const char *after = c->at;
+	unsigned times = max == NO_MAX ? min : max;
 
 	c->p->length = start;
-	for (unsigned i = 0; i < max; i++) {
+	for (unsigned i = 0; i < times; i++) {
 		uint16_t split = c->p->length;
 
 		if (i >= min && emit(c, (struct instruction){ .code = OP_SPLIT,
@@ -223,6 +294,40 @@ static int repeat(struct compiler *c, const char *source, uint16_t start, unsign
 		if (i >= min)
 			c->p->program[split].b = c->p->length;
 	}
+	if (max == NO_MAX && star(c, source) != 0)
+		return -1;
+	c->at = after;
+	return 0;
+}
+
+/* The atom was compiled at start; its quantifier q is behind it, and is read here. */
+static int quantify(struct compiler *c, const char *source, uint16_t start, char q)
+{
+	uint16_t split = c->p->length;
+	unsigned min = 0, max = 0;
+	const char *after = ++c->at;
+
+	if (q == '{')
+		return counts(c, &min, &max) == 0 ? repeat(c, source, start, min, max)
+						  : -1;
+	if (q == '+') /* the atom, then back or on */
+		return emit(c, (struct instruction){
+				       .code = OP_SPLIT, .a = start, .b = split + 1 });
+	/* Into the atom or past it: room is made in front of it, by compiling it again.
+	 */
+	c->p->length = start;
+	if (q == '*') {
+		if (star(c, source) != 0)
+			return -1;
+	} else {
+		if (emit(c, (struct instruction){ .code = OP_SPLIT, .a = start + 1 }) !=
+		    0)
+			return -1;
+		c->at = source;
+		if (atom(c) != 0)
+			return -1;
+		c->p->program[start].b = c->p->length;
+	}
 	c->at = after;
 	return 0;
 }
@@ -230,8 +335,7 @@ static int repeat(struct compiler *c, const char *source, uint16_t start, unsign
 static int piece(struct compiler *c)
 {
 	const char *source = c->at;
-	uint16_t start = c->p->length, split;
-	unsigned min, max;
+	uint16_t start = c->p->length;
 	char q;
 
 	if (atom(c) != 0)
@@ -239,27 +343,10 @@ static int piece(struct compiler *c)
 	q = *c->at;
 	if (q == '\0' || !strchr("*+?{", q))
 		return 0;
-	c->at++;
-	if (q == '{')
-		return counts(c, &min, &max) == 0 ? repeat(c, source, start, min, max)
-						  : -1;
-	if (q == '+') { /* the atom, then back or on */
-		split = c->p->length;
-		return emit(c, (struct instruction){
-				       .code = OP_SPLIT, .a = start, .b = split + 1 });
-	}
-	/* Into the atom or past it: room is made in front of it, by compiling it again.
-	 */
-	c->p->length = start;
-	if (emit(c, (struct instruction){ .code = OP_SPLIT, .a = start + 1 }) != 0)
+	if (quantify(c, source, start, q) != 0)
 		return -1;
-	c->at = source;
-	if (atom(c) != 0)
-		return -1;
-	c->at++;
-	if (q == '*' && emit(c, (struct instruction){ .code = OP_JUMP, .a = start }) != 0)
-		return -1;
-	c->p->program[start].b = c->p->length;
+	/* As little as possible, or as much: what matches as a whole is the same. */
+	c->at += *c->at == '?';
 	return 0;
 }
 
@@ -373,21 +460,6 @@ static bool set_has(const struct set *s, uint32_t ch)
 			return !s->negated;
 	}
 	return s->negated;
-}
-
-/* The character at *at, which moves past it. The text was checked to be UTF-8. */
-static uint32_t next_char(const char *text, size_t len, size_t *at)
-{
-	unsigned char first = (unsigned char)text[(*at)++];
-	int more = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : first >= 0xc0 ? 1 : 0;
-	uint32_t ch = more == 3   ? first & 0x07
-		      : more == 2 ? first & 0x0f
-		      : more == 1 ? first & 0x1f
-				  : first;
-
-	for (; more > 0 && *at < len; more--)
-		ch = ch << 6 | ((unsigned char)text[(*at)++] & 0x3f);
-	return ch;
 }
 
 bool pattern_matches(const struct pattern *p, const char *text, size_t len)

@@ -1,9 +1,9 @@
 /*
- * The service model's regular expressions. They are Java's, of which the model uses
- * literals, classes, groups, alternatives, `* + ? {n} {n,m}`, `.` and escapes; a text
- * matches when all of it does. Anything else in a pattern is an error when it is
- * compiled. Matching takes time linear in the text, whatever the pattern: the text
- * comes from outside.
+ * The service model's regular expressions, and those of VariableCheck rules. They are
+ * Java's: literals, classes, groups, alternatives, `* + ? {n} {n,} {n,m}` (also lazy),
+ * `.`, and the escapes \d \w \s \D \W \S \t \n \r; a text matches when all of it
+ * does. Anything else in a pattern is an error when it is compiled. Matching takes time
+ * linear in the text, whatever the pattern: the text comes from outside.
  */
 #ifndef MH_EMULATOR_PATTERN_H
 #define MH_EMULATOR_PATTERN_H
