@@ -16,12 +16,14 @@ import traceback
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "tests", "system")]
 
-from measure import agent_rows, archive_rows, emulator_rows, machine, many_rows, s3_rows, transfer_rows  # noqa: E402
+from measure import (agent_rows, archive_rows, emulator_rows, history_rows, machine, many_rows, s3_rows,  # noqa: E402
+                     transfer_rows)
 from measure.plot import as_svg  # noqa: E402
 from measure.scene import Scene  # noqa: E402
 from measure.table import as_markdown, as_text  # noqa: E402
 
-ROWS = {**agent_rows.ROWS, **archive_rows.ROWS, **transfer_rows.ROWS, **many_rows.ROWS, **emulator_rows.ROWS, **s3_rows.ROWS}
+ROWS = {**agent_rows.ROWS, **archive_rows.ROWS, **transfer_rows.ROWS, **many_rows.ROWS, **emulator_rows.ROWS,
+        **history_rows.ROWS, **s3_rows.ROWS}
 UNASKED = [name for name in ROWS if name != "long"]
 
 

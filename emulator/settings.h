@@ -77,6 +77,7 @@ struct settings {
 	bool result_owner_check; /* C4: a result is taken from who acknowledged alone */
 	bool strict_ack; /* C4: a second acknowledgement answers InvalidNonce */
 	int64_t max_batch; /* 100 jobs a poll (C6) */
+	int64_t max_pipelines; /* 1000, the service's quota; 0 in tests: the same */
 	int64_t signature_window_ms; /* 5 min: how far a signature's time may be off (A12)
 				      */
 	int64_t max_connections;

@@ -1,4 +1,5 @@
 /* CreatePipeline, GetPipeline, UpdatePipeline, ListPipelines, DeletePipeline. */
+#include <inttypes.h>
 #include <string.h>
 
 #include "emulator/api/arn.h"
@@ -9,7 +10,7 @@
 #include "emulator/settings.h"
 #include "emulator/store/pipelines.h"
 
-#define PIPELINES_MAX 1000
+#define PIPELINES_MAX 1000 /* unless the settings say otherwise */
 #define LIST_PAGE_MAX 1000
 
 /* ---- action types for a declaration ---- */
@@ -141,14 +142,16 @@ static int check_name_free(struct op_ctx *ctx, const char *name, struct api_erro
 static int check_quota(struct op_ctx *ctx, struct api_error *err)
 {
 	struct mh_err e = MH_ERR_INIT;
+	int64_t max = ctx->settings->max_pipelines ? ctx->settings->max_pipelines
+						   : PIPELINES_MAX;
 	int64_t count;
 
 	if (store_pipeline_count(ctx->store, &count, &e) != 0)
 		return api_fail_internal(err, &e);
-	if (count >= PIPELINES_MAX)
-		return api_fail(err, "LimitExceededException",
-				"There can only be up to %d pipelines in a region",
-				PIPELINES_MAX);
+	if (count >= max)
+		return api_fail(
+			err, "LimitExceededException",
+			"There can only be up to %" PRId64 " pipelines in a region", max);
 	return 0;
 }
 

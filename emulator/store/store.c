@@ -147,7 +147,7 @@ static int set_up(struct store *s, const char *path, struct mh_err *err)
 	if (run_sql(s,
 		    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
 		    "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"
-		    "PRAGMA temp_store = MEMORY",
+		    "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384",
 		    err) != 0)
 		return -1;
 	return version == 0 ? create_schema(s, err) : migrate(s, version, err);
