@@ -33,6 +33,10 @@ struct world {
 	struct creds_key *key;
 	int64_t now_ms;
 	bool woke; /* a call wanted the built-in workers */
+	bool tell; /* prints each call */
+	/* What of the invariants looks through the whole history is checked after each
+	 * call, or once in so many. */
+	unsigned history_every, checks;
 	struct json_object
 		*answers[4096]; /* kept until the end, so that tests may borrow */
 	size_t answer_count;
@@ -125,5 +129,7 @@ const char *acknowledge(struct world *w, const char *job, const char *nonce);
 
 int64_t count_rows(struct world *w, const char *sql);
 void check_invariants(struct world *w);
+/* Once, for a new store. */
+void invariants_prepare(struct world *w);
 
 #endif

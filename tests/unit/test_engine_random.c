@@ -1,495 +1,22 @@
 /*
- * Random play: a few pipelines of every mode, and thousands of starts, polls,
- * acknowledgements, results, approvals, transitions, updates, deletions, rollbacks,
- * conditions with their rules, alarms and leaps of the clock, valid or not. After each
- * step the world checks the engine's invariants (semantics I 1 to 4, 8, 9); here,
- * besides, nothing that ended ever changes again.
- *
- * MH_SEED and MH_STEPS choose another run.
+ * Random play (engine_play.h). After each step the world checks the engine's invariants;
+ * besides, nothing that ended ever changes again. MH_SEED and MH_STEPS choose another
+ * run. A run that fails is made short: the calls that it takes are printed, and the line
+ * that plays them again.
  */
-#include "tests/unit/engine_world.h"
+#include "tests/unit/engine_play.h"
 
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
-#define PIPELINES 4
-#define HELD_MAX  16
+#include "tests/unit/shrink.h"
 
-struct held {
-	char id[STR_UUID_SIZE], nonce[24];
-	bool acknowledged; /* an acknowledgement answered InProgress */
-};
+#include "lib/base/buf.h"
 
-struct play {
-	struct world *w;
-	uint64_t random;
-	struct held held[HELD_MAX];
-	size_t held_count;
-	struct json_object *ended; /* action execution id to what it looked like */
-	struct json_object *acked; /* job id to the nonce that won */
-	int64_t finished; /* results that were accepted */
-};
-
-static uint32_t dice(struct play *p, uint32_t sides)
-{
-	p->random ^= p->random << 13;
-	p->random ^= p->random >> 7;
-	p->random ^= p->random << 17;
-	return (uint32_t)(p->random >> 33) % sides;
-}
-
-static const char *const providers[] = { "Src", "Make", "Check", "Ship", "Lambda" };
-static const char *const modes[] = { "SUPERSEDED", "QUEUED", "PARALLEL", "SUPERSEDED" };
-static const char *const stage_names[] = { "Source", "Build", "Gate", "Deploy" };
-
-#define ACTION(name, order, category, provider)                                          \
-	"{'name':'" name "','runOrder':" order ",'actionTypeId':{'category':'" category  \
-	"','owner':'Custom','provider':'" provider "','version':'1'}"
-
-static const char stages[] = "[{'name':'Source','actions':[" ACTION("S1", "1", "Source", "Src") ",'namespace':'src'}," ACTION(
-	"S2", "1", "Source",
-	"Src") ",'outputArtifacts':[{'name':'A'}]}]},"
-	       "{'name':'Build','actions':[" ACTION(
-		       "B1", "1", "Build",
-		       "Make") ",'inputArtifacts':[{'name':'A'}],'outputArtifacts':[{'"
-			       "name':'P'}],"
-			       "'configuration':{'Target':'#{src.v}'}}," ACTION(
-				       "B2", "1", "Build",
-				       "Make") "}," ACTION("T", "2", "Test",
-							   "Check") ",'inputArtifacts':[{"
-								    "'name':'P'}]}]},"
-								    "{'name':'Gate','"
-								    "actions':[{'name':'"
-								    "Ask','actionTypeId':"
-								    "{'category':'"
-								    "Approval',"
-								    "'owner':'AWS','"
-								    "provider':'Manual','"
-								    "version':'1'}}]},"
-								    "{'name':'Deploy','"
-								    "actions':[" ACTION(
-									    "D", "1",
-									    "Deploy",
-									    "Ship") ",'"
-										    "inpu"
-										    "tArt"
-										    "ifac"
-										    "ts':"
-										    "[{'"
-										    "name"
-										    "':'"
-										    "P'}]"
-										    "}]}"
-										    "]";
-
-/* Another structure for updates: a stage fewer, one by another name. */
-static const char other_stages[] = "[{'name':'Source','actions':[" ACTION(
-	"S1", "1", "Source",
-	"Src") ",'outputArtifacts':[{'name':'A'}],'namespace':'src'}]},"
-	       "{'name':'Compile','actions':[" ACTION(
-		       "B1", "1", "Build",
-		       "Make") ",'inputArtifacts':[{'name':'A'}],'configuration':{'"
-			       "Target':'#{src.v}'}}]},"
-			       "{'name':'Deploy','actions':[" ACTION(
-				       "D", "1", "Deploy",
-				       "Ship") ",'inputArtifacts':[{'name':'A'}]}]}]";
-
-#define WAITED_FOR                                                                       \
-	RULE("W", "LambdaInvoke", "'FunctionName':'f'")                                  \
-	"," RULE("X", "CloudWatchAlarm", "'AlarmName':'a','WaitTime':'2'")
-
-/* One with conditions everywhere; %s: ROLLBACK where the mode has rollbacks, or FAIL. */
-static const char guarded_stages[] =
-	"[{'name':'Source','onFailure':{'result':'RETRY'},'actions':[" ACTION(
-		"S1", "1", "Source",
-		"Src") ",'outputArtifacts':[{'name':'A'}],"
-		       "'namespace':'src'}]},"
-		       "{'name':'Build','beforeEntry':" CONDITIONS("SKIP", CHECK("V", "#{src.v}", "MATCHES", "[12]")) ",'onSuccess':" CONDITIONS("%s", WAITED_FOR) ",'actions':[" ACTION(
-			       "B1", "1", "Build",
-			       "Make") "}," ACTION("B2", "2", "Build",
-						   "Make") "}]},"
-							   "{'name':'Gate','onFailure':{'"
-							   "result':'RETRY','"
-							   "retryConfiguration':{'"
-							   "retryMode':"
-							   "'ALL_ACTIONS'}},'actions':[{'"
-							   "name':'Ask','actionTypeId':{'"
-							   "category':'Approval',"
-							   "'owner':'AWS','provider':'"
-							   "Manual','version':'1'}}]},"
-							   "{'name':'Deploy','"
-							   "beforeEntry':" CONDITIONS(
-								   "FAIL",
-								   WAITED_FOR) "%s,"
-									       "'actions'"
-									       ":"
-									       "[" ACTION(
-										       "D",
-										       "1",
-										       "D"
-										       "e"
-										       "p"
-										       "l"
-										       "o"
-										       "y",
-										       "S"
-										       "h"
-										       "i"
-										       "p") ",'inputArtifacts':[{'name':'A'}]}]}]";
-
-static char *declare_guarded(const char *name, const char *mode)
-{
-	bool parallel = strcmp(mode, "PARALLEL") == 0;
-	CLEAN(free)
-	char *text = mh_format(
-		guarded_stages, parallel ? "FAIL" : "ROLLBACK",
-		parallel ? "" : ",'onFailure':" CONDITIONS("ROLLBACK", WAITED_FOR));
-
-	return declare(name, mode, text);
-}
-
-static char *pick_name(struct play *p)
-{
-	return mh_format("p%u", dice(p, PIPELINES));
-}
-
-/* ---- steps ---- */
-
-static void may_call(struct play *p, const char *op, char *input)
-{
-	struct world *w = p->w;
-
-	if (!try_call(w, op, input) && w->error.status != 400)
-		fail_msg("%s: %s: %s", op, w->error.code, w->error.message);
-	free(input);
-}
-
-static void step_create(struct play *p)
-{
-	CLEAN(free) char *name = pick_name(p);
-
-	const char *mode = modes[name[1] - '0'];
-
-	may_call(p, "CreatePipeline",
-		 dice(p, 2) ? declare(name, mode, stages) : declare_guarded(name, mode));
-}
-
-static void step_update(struct play *p)
-{
-	CLEAN(free) char *name = pick_name(p);
-
-	const char *mode = modes[dice(p, 4)];
-
-	may_call(p, "UpdatePipeline",
-		 dice(p, 2) ? declare_guarded(name, mode)
-			    : declare(name, mode, dice(p, 2) ? stages : other_stages));
-}
-
-static void step_delete(struct play *p)
-{
-	CLEAN(free) char *name = pick_name(p);
-
-	may_call(p, "DeletePipeline", mh_format("{'name':'%s'}", name));
-}
-
-static void step_start(struct play *p)
-{
-	CLEAN(free) char *name = pick_name(p);
-
-	may_call(p, "StartPipelineExecution", mh_format("{'name':'%s'}", name));
-}
-
-static void step_poll(struct play *p)
-{
-	struct handed h = poll_one(p->w, providers[dice(p, ARRAY_LEN(providers))]);
-	const char *target;
-	struct held *slot;
-
-	if (!h.id)
-		return;
-	target = json_opt_str(at(h.data, "actionConfiguration.configuration"), "Target",
-			      "");
-	assert_null(strstr(target, "#{src"));
-	/* An acknowledged job is never handed out again. */
-	assert_null(at(p->acked, h.id));
-	slot = &p->held[p->held_count < HELD_MAX ? p->held_count++ : dice(p, HELD_MAX)];
-	*slot = (struct held){ 0 };
-	(void)snprintf(slot->id, sizeof(slot->id), "%s", h.id);
-	(void)snprintf(slot->nonce, sizeof(slot->nonce), "%s", h.nonce);
-}
-
-/* What is over is mostly put away, now and then tried once more. */
-static void put_away(struct play *p, struct held *h)
-{
-	if (dice(p, 4) > 0)
-		*h = p->held[--p->held_count];
-}
-
-static struct held *pick_held(struct play *p)
-{
-	return p->held_count ? &p->held[dice(p, (uint32_t)p->held_count)] : NULL;
-}
-
-static void step_acknowledge(struct play *p)
-{
-	struct held *h = pick_held(p);
-	const char *status, *winner;
-
-	if (!h)
-		return;
-	status = acknowledge(p->w, h->id, h->nonce);
-	if (strcmp(status, "InProgress") != 0) {
-		put_away(p, h);
-		return;
-	}
-	h->acknowledged = true;
-	winner = json_opt_str(p->acked, h->id, NULL);
-	if (winner)
-		assert_string_equal(winner, h->nonce);
-	json_put_str(p->acked, h->id, h->nonce);
-}
-
-/* Mostly one that was acknowledged. */
-static struct held *pick_finished(struct play *p)
-{
-	for (size_t i = 0; dice(p, 4) > 0 && i < p->held_count; i++) {
-		if (p->held[i].acknowledged)
-			return &p->held[i];
-	}
-	return pick_held(p);
-}
-
-static void step_success(struct play *p, bool more)
-{
-	struct held *h = pick_finished(p);
-	CLEAN(free) char *input = NULL;
-
-	if (!h)
-		return;
-	input = mh_format("{'jobId':'%s',%s}", h->id,
-			  more         ? "'continuationToken':'t'"
-			  : dice(p, 4) ? "'outputVariables':{'v':'1'}"
-				       : "'outputVariables':{'v':'3'}");
-	if (try_call(p->w, "PutJobSuccessResult", input)) {
-		assert_non_null(at(p->acked, h->id));
-		p->finished++;
-		put_away(p, h);
-	} else if (strcmp(p->w->error.code, "InvalidJobStateException") != 0 ||
-		   h->acknowledged) {
-		put_away(p, h);
-	}
-}
-
-static void step_failure(struct play *p)
-{
-	struct held *h = pick_held(p);
-
-	if (h)
-		may_call(p, "PutJobFailureResult",
-			 mh_format("{'jobId':'%s','failureDetails':{'type':'JobFailed',"
-				   "'message':'no'}}",
-				   h->id));
-}
-
-static void step_approve(struct play *p)
-{
-	CLEAN(stmt) struct stmt q;
-	struct mh_err err = MH_ERR_INIT;
-	char *input = NULL;
-	int64_t skip = dice(p, 3);
-
-	store_query(
-		p->w->store, &q,
-		"SELECT pipeline, token FROM approvals ORDER BY open DESC, action LIMIT 1"
-		" OFFSET ?",
-		"i", skip);
-	if (stmt_next(&q, &err) == 1)
-		input = mh_format(
-			"{'pipelineName':'%s','stageName':'Gate','actionName':'Ask',"
-			"'token':'%s','result':{'summary':'s','status':'%s'}}",
-			stmt_text(&q, 0), stmt_text(&q, 1),
-			dice(p, 4) ? "Approved" : "Rejected");
-	stmt_end(&q);
-	if (input)
-		may_call(p, "PutApprovalResult", input);
-}
-
-static void step_transition(struct play *p)
-{
-	CLEAN(free) char *name = pick_name(p);
-
-	bool enable = dice(p, 6) > 0;
-
-	may_call(p, enable ? "EnableStageTransition" : "DisableStageTransition",
-		 mh_format(
-			 "{'pipelineName':'%s','stageName':'%s','transitionType':'%s'%s}",
-			 name, stage_names[dice(p, 4)],
-			 dice(p, 3) ? "Inbound" : "Outbound",
-			 enable ? "" : ",'reason':'r'"));
-}
-
-/* Of any execution, the newest most likely; NULL when there is none. */
-static char *pick_execution(struct play *p, char **ret_pipeline)
-{
-	CLEAN(stmt) struct stmt q;
-	struct mh_err err = MH_ERR_INIT;
-	int64_t skip = dice(p, 4) ? dice(p, 3) : dice(p, 20);
-
-	store_query(p->w->store, &q,
-		    "SELECT pipeline, id FROM executions ORDER BY seq DESC LIMIT 1"
-		    " OFFSET ?",
-		    "i", skip);
-	if (stmt_next(&q, &err) != 1)
-		return NULL;
-	*ret_pipeline = mh_strdup(stmt_text(&q, 0));
-	return mh_strdup(stmt_text(&q, 1));
-}
-
-static void step_stop(struct play *p)
-{
-	CLEAN(free) char *pipeline = NULL;
-	CLEAN(free) char *id = pick_execution(p, &pipeline);
-
-	if (id)
-		may_call(p, "StopPipelineExecution",
-			 mh_format("{'pipelineName':'%s','pipelineExecutionId':'%s',"
-				   "'abandon':%s}",
-				   pipeline, id, dice(p, 2) ? "true" : "false"));
-}
-
-static void step_retry(struct play *p)
-{
-	CLEAN(free) char *pipeline = NULL;
-	CLEAN(free) char *id = pick_execution(p, &pipeline);
-
-	if (id)
-		may_call(p, "RetryStageExecution",
-			 mh_format("{'pipelineName':'%s','pipelineExecutionId':'%s',"
-				   "'stageName':'%s','retryMode':'%s'}",
-				   pipeline, id, stage_names[dice(p, 4)],
-				   dice(p, 2) ? "ALL_ACTIONS" : "FAILED_ACTIONS"));
-}
-
-static void step_rollback(struct play *p)
-{
-	CLEAN(free) char *pipeline = NULL;
-	CLEAN(free) char *id = pick_execution(p, &pipeline);
-
-	if (id)
-		may_call(p, "RollbackStage",
-			 mh_format("{'pipelineName':'%s','targetPipelineExecutionId':"
-				   "'%s','stageName':'%s'}",
-				   pipeline, id, stage_names[dice(p, 4)]));
-}
-
-static void step_override(struct play *p)
-{
-	CLEAN(free) char *pipeline = NULL;
-	CLEAN(free) char *id = pick_execution(p, &pipeline);
-
-	if (id)
-		may_call(p, "OverrideStageCondition",
-			 mh_format("{'pipelineName':'%s','pipelineExecutionId':'%s',"
-				   "'stageName':'%s','conditionType':'%s'}",
-				   pipeline, id, stage_names[dice(p, 4)],
-				   dice(p, 2) ? "BEFORE_ENTRY" : "ON_SUCCESS"));
-}
-
-static void step_alarm(struct play *p)
-{
-	static const char *const states[] = { "OK", "ALARM", "INSUFFICIENT_DATA" };
-
-	set_alarm(p->w, "a", states[dice(p, ARRAY_LEN(states))]);
-}
-
-static void step_time(struct play *p)
-{
-	static const int64_t leaps[] = { 1, SECOND, 10 * SECOND, 61 * SECOND };
-
-	pass_time(p->w, dice(p, 50) ? leaps[dice(p, ARRAY_LEN(leaps))]
-				    : (int64_t)dice(p, 8 * 24) * HOUR);
-}
-
-static void step_look(struct play *p)
-{
-	CLEAN(free) char *name = pick_name(p);
-
-	may_call(p, "GetPipelineState", mh_format("{'name':'%s'}", name));
-	may_call(p, "ListPipelineExecutions", mh_format("{'pipelineName':'%s'}", name));
-	may_call(p, "ListActionExecutions", mh_format("{'pipelineName':'%s'}", name));
-	may_call(p, "ListRuleExecutions", mh_format("{'pipelineName':'%s'}", name));
-}
-
-static void step(struct play *p)
-{
-	uint32_t n = dice(p, 1000);
-
-	if (n < 10)
-		step_create(p);
-	else if (n < 12)
-		step_update(p);
-	else if (n < 13)
-		step_delete(p);
-	else if (n < 90)
-		step_start(p);
-	else if (n < 370)
-		step_poll(p);
-	else if (n < 580)
-		step_acknowledge(p);
-	else if (n < 800)
-		step_success(p, dice(p, 5) == 0);
-	else if (n < 815)
-		step_failure(p);
-	else if (n < 900)
-		step_approve(p);
-	else if (n < 930)
-		step_transition(p);
-	else if (n < 935)
-		step_stop(p);
-	else if (n < 950)
-		step_retry(p);
-	else if (n < 955)
-		step_rollback(p);
-	else if (n < 962)
-		step_override(p);
-	else if (n < 970)
-		step_alarm(p);
-	else if (n < 993)
-		step_time(p);
-	else
-		step_look(p);
-}
-
-/* ---- what ended stays as it is (semantics I2, I8) ---- */
-
-static void check_ended(struct play *p)
-{
-	CLEAN(stmt) struct stmt q;
-	struct mh_err err = MH_ERR_INIT;
-
-	store_query(p->w->store, &q,
-		    "SELECT id, status || '|' || updated_ms || '|' || "
-		    "coalesce(variables, '') ||"
-		    " '|' || outputs || '|' || coalesce(error_code, '') FROM "
-		    "action_executions"
-		    " WHERE status <> 'InProgress'",
-		    "");
-	while (stmt_next(&q, &err) == 1) {
-		const char *before = json_opt_str(p->ended, stmt_text(&q, 0), NULL);
-
-		if (before)
-			assert_string_equal(before, stmt_text(&q, 1));
-		else
-			json_put_str(p->ended, stmt_text(&q, 0), stmt_text(&q, 1));
-	}
-}
-
-/* Answers are kept for the tests that borrow from them; here they would pile up. */
-static void drop_answers(struct world *w)
-{
-	while (w->answer_count > 0)
-		json_object_put(w->answers[--w->answer_count]);
-}
+/* How much of history is looked through: after each step where few are played. */
+#define HISTORY_EVERY 64
+#define SHRINK_MS     90000
 
 static int64_t from_environment(const char *name, int64_t otherwise)
 {
@@ -497,57 +24,264 @@ static int64_t from_environment(const char *name, int64_t otherwise)
 	struct mh_err err = MH_ERR_INIT;
 	int64_t value = otherwise;
 
-	if (text && str_to_i64(text, 1, INT64_MAX, name, &value, &err) != 0)
+	if (text && str_to_i64(text, 0, INT64_MAX, name, &value, &err) != 0)
 		fail_msg("%s", err.text);
 	return value;
 }
 
+/* For the test of the shrinking: something to fail by that needs a few steps. */
+static void check_planted(struct play *p)
+{
+	if (getenv("MH_PLANT") &&
+	    count_rows(p->w, "SELECT count(*) FROM executions e JOIN executions f ON"
+			     " f.pipeline = e.pipeline WHERE e.status = 'Superseded' AND"
+			     " f.status = 'Failed'") > 0)
+		fail_msg("%s", "the planted failure");
+}
+
+/* ---- a run, and what is left of it when it fails ---- */
+
+static struct run {
+	uint64_t seed;
+	int64_t steps, at;
+	bool failed; /* until it has ended */
+} run;
+
+static void play_all(struct play *p)
+{
+	p->w->history_every = HISTORY_EVERY;
+	for (run.at = 0; run.at < run.steps; run.at++) {
+		play_step(p, (uint32_t)run.at);
+		check_planted(p);
+		if (run.at % HISTORY_EVERY == 0)
+			play_check_ended(p);
+	}
+	play_check_ended(p);
+}
+
+static void tell_what_was_played(struct play *p, double cpu_s)
+{
+	print_message("# %lld results taken, %d ends, %lld executions succeeded, %lld "
+		      "conditions asked, %lld rollbacks, %lld automatic retries\n",
+		      (long long)p->finished, json_object_object_length(p->ended),
+		      (long long)count_rows(p->w, "SELECT count(*) FROM executions WHERE"
+						  " status = 'Succeeded'"),
+		      (long long)count_rows(p->w, "SELECT count(*) FROM conditions"),
+		      (long long)count_rows(p->w, "SELECT count(*) FROM executions WHERE"
+						  " rollback_target IS NOT NULL"),
+		      (long long)count_rows(p->w, "SELECT count(*) FROM stage_executions"
+						  " WHERE auto_retries > 0"));
+	print_message("# %lld steps in %.1f s of CPU: %.0f a minute\n",
+		      (long long)run.steps, cpu_s, (double)run.steps / cpu_s * 60);
+}
+
 static void engine_holds_its_invariants_in_random_play(void **state)
 {
-	uint64_t seed = (uint64_t)from_environment("MH_SEED", (int64_t)time(NULL));
-	int64_t steps = from_environment("MH_STEPS", 4000);
-	struct play p = { .w = world_new(seed),
-			  .random = seed * 0x9e3779b97f4a7c15ULL | 1 };
-	(void)state;
+	clock_t begun = clock();
+	struct play *p;
 
-	print_message("# MH_SEED=%llu MH_STEPS=%lld\n", (unsigned long long)seed,
-		      (long long)steps);
-	p.ended = json_object_new_object();
-	p.acked = json_object_new_object();
-	create_types(p.w);
-	offer_rules(p.w);
-	for (int64_t i = 0; i < steps; i++) {
-		step(&p);
-		if (i % 8 == 0)
-			check_ended(&p);
-		drop_answers(p.w);
-	}
-	check_ended(&p);
-	print_message(
-		"# %lld results taken, %d actions ended, %lld executions succeeded\n",
-		(long long)p.finished, json_object_object_length(p.ended),
-		(long long)count_rows(p.w, "SELECT count(*) FROM executions"
-					   " WHERE status = 'Succeeded'"));
-	print_message("# %lld conditions asked, %lld rollbacks, %lld automatic retries\n",
-		      (long long)count_rows(p.w, "SELECT count(*) FROM conditions"),
-		      (long long)count_rows(p.w, "SELECT count(*) FROM executions WHERE"
-						 " rollback_target IS NOT NULL"),
-		      (long long)count_rows(p.w,
-					    "SELECT count(*) FROM stage_executions WHERE"
-					    " auto_retries > 0"));
+	(void)state;
+	run = (struct run){
+		.seed = (uint64_t)from_environment("MH_SEED", (int64_t)time(NULL)),
+		.steps = from_environment("MH_STEPS", 20000),
+		.failed = true,
+	};
+	print_message("# MH_SEED=%llu MH_STEPS=%lld\n", (unsigned long long)run.seed,
+		      (long long)run.steps);
+	p = play_new(run.seed);
+	play_all(p);
+	tell_what_was_played(p, (double)(clock() - begun) / CLOCKS_PER_SEC);
 	/* The play must not be idle. */
-	assert_true(p.finished > steps / 50);
-	assert_true(json_object_object_length(p.ended) > steps / 50);
-	json_object_put(p.ended);
-	json_object_put(p.acked);
-	world_free(p.w);
+	assert_true(p->finished > run.steps / 50);
+	assert_true(json_object_object_length(p->ended) > run.steps / 50);
+	play_free(p);
+	run.failed = false;
+}
+
+/* "0-17,23": the steps in order. */
+static char *script_of(const uint32_t *steps, size_t count)
+{
+	struct buf text = BUF_INIT(SIZE_MAX);
+
+	for (size_t i = 0, last; i < count; i = last + 1) {
+		for (last = i; last + 1 < count && steps[last + 1] == steps[last] + 1;)
+			last++;
+		buf_printf(&text, "%s%u", i ? "," : "", steps[i]);
+		if (last > i)
+			buf_printf(&text, "-%u", steps[last]);
+	}
+	return buf_steal(&text);
+}
+
+static bool still_fails(void *arg, const uint32_t *steps, size_t count)
+{
+	CLEAN(free) char *script = script_of(steps, count);
+
+	(void)arg; /* the seed is in the environment */
+	return count > 0 && shrink_rerun(script, NULL);
+}
+
+static void tell_script(const uint32_t *steps, size_t count)
+{
+	CLEAN(free) char *script = script_of(steps, count);
+	char path[] = "/tmp/mh-script-XXXXXX", line[4096];
+	int fd = mkstemp(path);
+	FILE *told;
+
+	assert_true(fd >= 0);
+	(void)shrink_rerun(script, path);
+	told = fdopen(fd, "r");
+	while (told && fgets(line, sizeof(line), told)) {
+		if (strncmp(line, "#\t", 2) == 0 || strstr(line, "broken invariant") ||
+		    strstr(line, "ailure"))
+			print_message("%s", line);
+	}
+	if (told)
+		(void)fclose(told); /* it was read only */
+	(void)unlink(path); /* of ours, in /tmp */
+	print_message("# %zu steps; once more: MH_SEED=%llu MH_SCRIPT=%s\n", count,
+		      (unsigned long long)run.seed, script);
+}
+
+/* After a failure: which steps does it take? */
+static int make_it_short(void **state)
+{
+	size_t count = (size_t)run.at + 1;
+	CLEAN(free) char *seed = mh_format("%llu", (unsigned long long)run.seed);
+	uint32_t *steps;
+
+	(void)state;
+	if (!run.failed)
+		return 0;
+	if (count > (size_t)run.steps)
+		count = (size_t)run.steps;
+	print_message("# it failed at step %lld: which steps does it take?\n",
+		      (long long)run.at);
+	assert_int_equal(setenv("MH_SEED", seed, 1), 0);
+	steps = mh_alloc(count * sizeof(*steps));
+	for (size_t i = 0; i < count; i++)
+		steps[i] = (uint32_t)i;
+	if (still_fails(NULL, steps, count))
+		tell_script(steps, shrink(steps, count, still_fails, NULL, SHRINK_MS));
+	else
+		print_message("%s", "# the same steps do not fail again\n");
+	free(steps);
+	return 0;
+}
+
+/* ---- a script ---- */
+
+static void play_range(struct play *p, uint32_t from, uint32_t to)
+{
+	for (uint32_t n = from; n <= to; n++) {
+		play_step(p, n);
+		check_planted(p);
+		play_check_ended(p);
+	}
+}
+
+static void script_is_played(void **state)
+{
+	const char *at = getenv("MH_SCRIPT");
+	struct play *p = play_new((uint64_t)from_environment("MH_SEED", 1));
+
+	(void)state;
+	p->w->tell = true;
+	while (*at) {
+		char *end;
+		unsigned long from = strtoul(at, &end, 10), to = from;
+
+		if (*end == '-')
+			to = strtoul(end + 1, &end, 10);
+		play_range(p, (uint32_t)from, (uint32_t)to);
+		at = *end == ',' ? end + 1 : end;
+	}
+	play_free(p);
+}
+
+/* ---- the shrinking itself ---- */
+
+struct needs {
+	uint32_t steps[3];
+	int calls;
+};
+
+static bool has_all(void *arg, const uint32_t *steps, size_t count)
+{
+	struct needs *n = arg;
+	size_t found = 0;
+
+	n->calls++;
+	for (size_t i = 0; i < count; i++) {
+		for (size_t k = 0; k < ARRAY_LEN(n->steps); k++)
+			found += steps[i] == n->steps[k];
+	}
+	return found == ARRAY_LEN(n->steps);
+}
+
+static void shrinking_leaves_what_the_failure_needs(void **state)
+{
+	static const struct needs all[] = { { { 0, 1, 2 }, 0 },
+					    { { 7, 500, 999 }, 0 },
+					    { { 997, 998, 999 }, 0 } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		uint32_t steps[1000];
+		struct needs needs = all[i];
+
+		for (uint32_t n = 0; n < ARRAY_LEN(steps); n++)
+			steps[n] = n;
+		assert_int_equal(shrink(steps, ARRAY_LEN(steps), has_all, &needs, 60000),
+				 3);
+		assert_memory_equal(steps, needs.steps, sizeof(needs.steps));
+		assert_true(needs.calls < 200);
+	}
+}
+
+/* The whole of it, in a process of its own that fails by what was planted. */
+static void failing_run_ends_with_a_short_script(void **state)
+{
+	char path[] = "/tmp/mh-shrunk-XXXXXX", line[4096];
+	int fd = mkstemp(path), calls = 0, steps = 0;
+	FILE *told;
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(setenv("MH_PLANT", "1", 1), 0);
+	assert_int_equal(setenv("MH_SEED", "11", 1), 0);
+	assert_true(shrink_rerun(NULL, path));
+	assert_int_equal(unsetenv("MH_PLANT"), 0);
+	assert_int_equal(unsetenv("MH_SEED"), 0);
+	told = fdopen(fd, "r");
+	assert_non_null(told);
+	while (fgets(line, sizeof(line), told)) {
+		calls += strncmp(line, "#\t", 2) == 0;
+		(void)sscanf(line, "# %d steps; once more:", &steps);
+	}
+	assert_int_equal(fclose(told), 0);
+	assert_int_equal(unlink(path), 0);
+	/* Create, start twice, take and fail a job: and what a poll hands out. */
+	assert_in_range(steps, 4, 25);
+	assert_in_range(calls, steps / 2, 2 * steps);
 }
 
 int main(void)
 {
+	const struct CMUnitTest script[] = { cmocka_unit_test(script_is_played) };
+	const struct CMUnitTest play[] = {
+		cmocka_unit_test_teardown(engine_holds_its_invariants_in_random_play,
+					  make_it_short),
+	};
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(engine_holds_its_invariants_in_random_play),
+		cmocka_unit_test(shrinking_leaves_what_the_failure_needs),
+		cmocka_unit_test(failing_run_ends_with_a_short_script),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	if (getenv("MH_SCRIPT"))
+		return cmocka_run_group_tests(script, NULL, NULL);
+	if (getenv("MH_PLANT"))
+		return cmocka_run_group_tests(play, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL) +
+	       cmocka_run_group_tests(play, NULL, NULL);
 }
