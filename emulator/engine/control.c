@@ -205,7 +205,7 @@ int engine_set_transition(struct op_ctx *ctx, const struct pipeline *p, const ch
 	rc = set_transition(ctx, p, stage, outbound, reason, &e);
 	/* Executions of older versions may wait elsewhere than this declaration says. */
 	if (rc == 0 && !reason)
-		rc = gate_open_all(ctx, p, &e);
+		rc = gate_open_all(ctx, p->name, &e);
 	return rc == 0 ? 0 : api_fail_internal(err, &e);
 }
 

@@ -141,14 +141,19 @@ int gate_open(struct op_ctx *ctx, const char *pipeline, const char *stage,
 	return 0;
 }
 
-int gate_open_all(struct op_ctx *ctx, const struct pipeline *p, struct mh_err *err)
+int gate_open_all(struct op_ctx *ctx, const char *pipeline, struct mh_err *err)
 {
-	struct json_object *stages = json_opt_array(p->declaration, "stages");
+	CLEAN(free) char *stage = mh_strdup("");
 
-	for (size_t i = 0; stages && i < json_object_array_length(stages); i++) {
-		struct json_object *stage = json_object_array_get_idx(stages, i);
+	while (stage) {
+		char *next;
 
-		if (gate_open(ctx, p->name, json_opt_str(stage, "name", ""), err) != 0)
+		if (stage_executions_next_waiting(ctx->store, pipeline, stage, &next,
+						  err) != 0)
+			return -1;
+		free(stage);
+		stage = next;
+		if (stage && gate_open(ctx, pipeline, stage, err) != 0)
 			return -1;
 	}
 	return 0;

@@ -147,8 +147,9 @@ int gate_arrive(struct op_ctx *ctx, struct run *r, int64_t stage_index,
 int gate_open(struct op_ctx *ctx, const char *pipeline, const char *stage,
 	      struct mh_err *err) MH_MUST_CHECK;
 
-/* For every stage of the declaration. */
-int gate_open_all(struct op_ctx *ctx, const struct pipeline *p,
+/* For every stage in front of which somebody waits: of older versions too, whose stages
+ * need not be in the declaration any more. */
+int gate_open_all(struct op_ctx *ctx, const char *pipeline,
 		  struct mh_err *err) MH_MUST_CHECK;
 
 /* ---- stages.c ---- */

@@ -90,7 +90,7 @@ static int drop_transitions(struct op_ctx *ctx, const struct pipeline *p,
 	}
 	free(stages);
 	/* The way out of a stage that is gone barred the way into one that is not. */
-	return rc == 0 && count > 0 ? gate_open_all(ctx, p, err) : rc;
+	return rc == 0 && count > 0 ? gate_open_all(ctx, p->name, err) : rc;
 }
 
 int engine_pipeline_updated(struct op_ctx *ctx, const struct pipeline *old,

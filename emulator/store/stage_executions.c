@@ -202,6 +202,23 @@ int stage_executions_behind(struct store *s, const char *pipeline, const char *s
 	return 0;
 }
 
+int stage_executions_next_waiting(struct store *s, const char *pipeline,
+				  const char *after, char **ret, struct mh_err *err)
+{
+	CLEAN(stmt) struct stmt q;
+	int rc;
+
+	store_query(s, &q,
+		    "SELECT stage FROM stage_executions WHERE pipeline = ? AND stage > ?"
+		    " AND status = 'Inbound' ORDER BY stage LIMIT 1",
+		    "ss", pipeline, after);
+	rc = stmt_next(&q, err);
+	if (rc < 0)
+		return -1;
+	*ret = rc == 1 ? mh_strdup(stmt_text(&q, 0)) : NULL;
+	return 0;
+}
+
 int stage_executions_open_of(struct store *s, int64_t execution,
 			     struct stage_execution *ret, bool *ret_found,
 			     struct mh_err *err)

@@ -67,6 +67,11 @@ int stage_executions_inbound(struct store *s, const char *pipeline, const char *
 /* Who waits in front of the stage arrives anew, behind everybody, in the same order. */
 int stage_executions_behind(struct store *s, const char *pipeline, const char *stage,
 			    struct mh_err *err) MH_MUST_CHECK;
+/* The first stage behind `after` in the order of names ("": of all) in front of which
+ * somebody waits; the caller frees it. NULL: none. */
+int stage_executions_next_waiting(struct store *s, const char *pipeline,
+				  const char *after, char **ret,
+				  struct mh_err *err) MH_MUST_CHECK;
 /* Where an open execution is: the row that is INBOUND or not ended. */
 int stage_executions_open_of(struct store *s, int64_t execution,
 			     struct stage_execution *ret, bool *ret_found,

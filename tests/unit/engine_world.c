@@ -115,9 +115,9 @@ struct json_object *try_call(struct world *w, const char *name, const char *inpu
 	rc = validate_input(op->input, in, &w->error);
 	if (rc == 0)
 		rc = run(w, op, in, out);
-	if (w->tell)
-		print_message("#\t%s %s: %s\n", name, input,
-			      rc == 0 ? "ok" : w->error.code);
+	if (w->tell) /* longer than cmocka's own function can print */
+		(void)printf("#\t%s %s: %s\n", name, input,
+			     rc == 0 ? "ok" : w->error.code);
 	check_invariants(w);
 	if (rc == 0)
 		assert_ok(validate_output(op->output, out, &err), &err);
@@ -164,7 +164,7 @@ void pass_time(struct world *w, int64_t ms)
 	bool fired;
 
 	if (w->tell)
-		print_message("#\t(%" PRId64 " ms pass)\n", ms);
+		(void)printf("#\t(%" PRId64 " ms pass)\n", ms);
 	w->now_ms += ms;
 	do {
 		struct op_ctx ctx = make_ctx(w);

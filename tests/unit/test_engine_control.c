@@ -352,6 +352,31 @@ static void the_way_out_of_a_stage_bars_the_next(void **state)
 	assert_string_equal(work(w, "Make"), e1);
 }
 
+/* Found by random play: it waits in front of a stage that the declaration lost, and who
+ * enables what bars it must let it in. */
+static void who_waits_at_a_stage_that_is_gone_goes_on(void **state)
+{
+	struct world *w = *state;
+	const char *e1 = create_pipeline(w, "p", "PARALLEL");
+	CLEAN(free) char *disable = mh_format(outbound, ",'reason':'freeze'");
+	CLEAN(free) char *enable = mh_format(outbound, "");
+	CLEAN(free)
+	char *input = declare(
+		"p", "PARALLEL",
+		"[{'name':'Source','actions':[{'name':'S','actionTypeId':{'category':"
+		"'Source','owner':'Custom','provider':'Src','version':'1'}}]},"
+		"{'name':'Other','actions':[{'name':'T','actionTypeId':{'category':'Test'"
+		","
+		"'owner':'Custom','provider':'Check','version':'1'}}]}]");
+
+	call(w, "DisableStageTransition", "%s", disable);
+	call(w, "UpdatePipeline", "%s", input);
+	work(w, "Src");
+	assert_null(poll_one(w, "Make").id);
+	call(w, "EnableStageTransition", "%s", enable);
+	assert_string_equal(work(w, "Make"), e1);
+}
+
 static void a_transition_tells_who_shut_it_and_why(void **state)
 {
 	struct world *w = *state;
@@ -395,6 +420,7 @@ int main(void)
 		TEST(what_came_later_or_changed_cannot_be_retried),
 		TEST(a_full_pipeline_has_no_room_for_a_retry),
 		TEST(the_way_out_of_a_stage_bars_the_next),
+		TEST(who_waits_at_a_stage_that_is_gone_goes_on),
 		TEST(a_transition_tells_who_shut_it_and_why),
 	};
 

@@ -83,7 +83,7 @@ static void engine_holds_its_invariants_in_random_play(void **state)
 	(void)state;
 	run = (struct run){
 		.seed = (uint64_t)from_environment("MH_SEED", (int64_t)time(NULL)),
-		.steps = from_environment("MH_STEPS", 20000),
+		.steps = from_environment("MH_STEPS", 8000),
 		.failed = true,
 	};
 	print_message("# MH_SEED=%llu MH_STEPS=%lld\n", (unsigned long long)run.seed,
@@ -124,7 +124,7 @@ static bool still_fails(void *arg, const uint32_t *steps, size_t count)
 static void tell_script(const uint32_t *steps, size_t count)
 {
 	CLEAN(free) char *script = script_of(steps, count);
-	char path[] = "/tmp/mh-script-XXXXXX", line[4096];
+	char path[] = "/tmp/mh-script-XXXXXX", line[8192];
 	int fd = mkstemp(path);
 	FILE *told;
 
@@ -134,7 +134,7 @@ static void tell_script(const uint32_t *steps, size_t count)
 	while (told && fgets(line, sizeof(line), told)) {
 		if (strncmp(line, "#\t", 2) == 0 || strstr(line, "broken invariant") ||
 		    strstr(line, "ailure"))
-			print_message("%s", line);
+			(void)fputs(line, stdout);
 	}
 	if (told)
 		(void)fclose(told); /* it was read only */
@@ -242,17 +242,15 @@ static void shrinking_leaves_what_the_failure_needs(void **state)
 /* The whole of it, in a process of its own that fails by what was planted. */
 static void failing_run_ends_with_a_short_script(void **state)
 {
-	char path[] = "/tmp/mh-shrunk-XXXXXX", line[4096];
+	char path[] = "/tmp/mh-shrunk-XXXXXX", line[8192];
 	int fd = mkstemp(path), calls = 0, steps = 0;
 	FILE *told;
 
 	(void)state;
 	assert_true(fd >= 0);
 	assert_int_equal(setenv("MH_PLANT", "1", 1), 0);
-	assert_int_equal(setenv("MH_SEED", "11", 1), 0);
 	assert_true(shrink_rerun(NULL, path));
 	assert_int_equal(unsetenv("MH_PLANT"), 0);
-	assert_int_equal(unsetenv("MH_SEED"), 0);
 	told = fdopen(fd, "r");
 	assert_non_null(told);
 	while (fgets(line, sizeof(line), told)) {
