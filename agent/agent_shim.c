@@ -162,6 +162,7 @@ static void take_handed(struct job *job, struct json_object *result)
 			  "ledger takes it",
 			  LOG_S("job", job->rec.id), LOG_I("n", job->rec.n), LOG_END);
 		take_outcome(a, job, &o);
+		FAULT_POINT("result.handed");
 	}
 	job->run->handed = true;
 }
@@ -170,6 +171,7 @@ void agent_result_is_taken(struct job *job)
 {
 	CLEAN(json) struct json_object *doc = json_object_new_object();
 
+	FAULT_POINT("result.taken");
 	job->run->handed = false;
 	json_put_str(doc, "m", "taken");
 	if (job->run->shim)

@@ -6,12 +6,10 @@ import resource
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from mh.programs import AGENT, ARCHIVE, BUILD, JOB, Place, Program, need_mount_namespace, sanitized, wait_for  # noqa: E402
+from mh.programs import AGENT, TROUBLE, Place, Program, need_mount_namespace, sanitized, troubled_libexec, wait_for  # noqa: E402
 from mh.stub import Stub  # noqa: E402
 from mh.tap import check, equal, run, skip, story  # noqa: E402
 from mh.worker import FAST, Marks, action, finished  # noqa: E402
-
-TROUBLE = os.path.join(BUILD, "tests", "fixtures", ".libs", "trouble.so")
 
 
 class Scene:
@@ -286,13 +284,8 @@ def whatever_keeps_a_result_from_its_file_it_is_neither_lost_nor_told_twice():
         skip("the shim is preloaded with something else")
     troubles = [f"openat {errno.EIO}", f"openat {errno.EMFILE}", f"write {errno.EIO}", f"write {errno.ENOSPC}"]
     with Scene() as s:
-        wish, libexec = s.place.path("trouble"), s.place.path("troubled")
-        os.makedirs(libexec)
-        with open(os.path.join(libexec, "millhand-job"), "w") as f:
-            f.write(f'#!/bin/sh\nMH_TROUBLE={wish} LD_PRELOAD={TROUBLE} exec {JOB} "$@"\n')
-        os.chmod(os.path.join(libexec, "millhand-job"), 0o755)
-        os.symlink(ARCHIVE, os.path.join(libexec, "millhand-archive"))
-        s.keys["libexec_dir"] = libexec
+        wish = s.place.path("trouble")
+        s.keys["libexec_dir"] = troubled_libexec(s.place, wish)
         s.start(action(s.place, s.marks.command() + f"; read go <{s.marks.path}.go"))
         for i, trouble in enumerate(troubles):
             job = s.stub.job()

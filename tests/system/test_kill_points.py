@@ -3,13 +3,14 @@
 
 Needs programs that were configured with --enable-fault-points; skipped visibly with others.
 """
+import errno
 import os
 import sqlite3
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from mh import points  # noqa: E402
-from mh.programs import EMULATOR, Place, wait_for  # noqa: E402
+from mh.programs import EMULATOR, Place, sanitized, troubled_libexec, wait_for  # noqa: E402
 from mh.stub import Stub  # noqa: E402
 from mh.tap import check, equal, run, skip, story  # noqa: E402
 from mh.worker import FAST, Marks, action, finished, kill_shims, zip_of  # noqa: E402
@@ -41,7 +42,8 @@ AGENT_POINTS = {
     "put.answer": FIRST, "waiting.commit": FIRST, "waiting.committed": FIRST,
     "closed.commit": FIRST, "closed.committed": FIRST,
     "start.ledger_opened": FIRST, "start.recovered": FIRST, "dirs.make": FIRST, "dirs.made": FIRST,
-    "fetch.keep": FIRST, "fetch.kept": FIRST, "result.read": FIRST, "clean.before": FIRST, "clean.after": FIRST,
+    "fetch.keep": FIRST, "fetch.kept": FIRST, "result.read": FIRST,
+    "result.handed": FIRST, "result.taken": FIRST, "clean.before": FIRST, "clean.after": FIRST,
     "wait.send": FIRST, "wait.sent": FIRST, "wait.answer": FIRST, "adopt.before": FIRST, "adopt.after": FIRST,
     "cancel.send": RAN, "cancel.sent": RAN,
     "third_poll.send": FIRST, "third_poll.sent": FIRST, "third_poll.answer": FIRST,
@@ -64,6 +66,8 @@ EMULATOR_POINTS = [
     "builtin.worked", "builtin.reported", "s3.blob.created", "s3.blob.synced", "s3.blob.kept", "s3.put.committed",
     "s3.blob.remove", "s3.blob.removed", "s3.answer",
 ]
+# Passed where the shim cannot write result.json.
+HANDED_POINTS = ("result.handed", "result.taken")
 TIMER_POINT = "writer.timer_fired"  # has a story of its own
 
 
@@ -139,7 +143,17 @@ def third_partys(place, stub):
     return {"client_tokens": {"file": path}}
 
 
+def no_results(place):
+    """What an agent needs whose shims find no space for result.json."""
+    wish = place.path("trouble")
+    with open(wish, "w") as f:
+        f.write(f"write {errno.ENOSPC} result.json")
+    return {"libexec_dir": troubled_libexec(place, wish)}
+
+
 def kill_at(point, expected, in_agent, third=False):
+    if point in HANDED_POINTS and (sanitized() or "LD_PRELOAD" in os.environ):
+        return  # the shim's disk is broken by a library that is preloaded
     with Place() as place, Stub() as stub:
         marks, others = Marks(place), Marks(place, "others")
         make = stub.third_job if third else stub.job
@@ -151,7 +165,7 @@ def kill_at(point, expected, in_agent, third=False):
         conf = place.agent_conf(stub.endpoint, [
             entry, action(place, others.command(), provider="Other")] + ([holder.entry] if holder else []),
             watch_interval="100ms", in_doubt="drop",  # offered again at once, sooner than "fresh" counts on
-            **third_partys(place, stub), **FAST)
+            **third_partys(place, stub), **FAST, **(no_results(place) if point in HANDED_POINTS else {}))
         bring_about(place, conf, job, marks, point)
         first = place.agent(conf, name="first", env={"MILLHAND_KILL_AT": point})
         if point.startswith("cancel."):

@@ -205,6 +205,24 @@ def conf_value(value):
     return "[ " + ", ".join(conf_value(v) for v in value) + " ]"
 
 
+TROUBLE = os.path.join(BUILD, "tests", "fixtures", ".libs", "trouble.so")
+
+
+def troubled_libexec(place, wish):
+    """A libexec_dir whose millhand-job has the trouble that the file `wish` names (tests/fixtures/trouble.c)."""
+    if not os.path.exists(TROUBLE):
+        raise AssertionError(f"{TROUBLE} is not built")
+    path = place.path("troubled")
+    os.makedirs(path)
+    with open(os.path.join(path, "millhand-job"), "w") as f:
+        f.write(f'#!/bin/sh\nMH_TROUBLE={wish} LD_PRELOAD={TROUBLE} exec {JOB} "$@"\n')
+    os.chmod(os.path.join(path, "millhand-job"), 0o755)
+    for name in os.listdir(place.libexec()):
+        if name != "millhand-job":
+            os.symlink(os.path.realpath(os.path.join(place.libexec(), name)), os.path.join(path, name))
+    return path
+
+
 class Place:
     """A story's directory, environment and running programs."""
 
