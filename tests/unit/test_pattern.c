@@ -11,7 +11,7 @@
 static const struct {
 	const char *pattern, *text;
 	bool matches;
-} rows[] = {
+} matching[] = {
 	{ "abc", "abc", true },
 	{ "abc", "abcd", false },
 	{ "abc", "ab", false },
@@ -93,15 +93,15 @@ static const struct {
 static void pattern_matches_the_whole_text_or_nothing(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(matching); i++) {
 		struct mh_err err = MH_ERR_INIT;
 		struct pattern *p = NULL;
 
-		assert_ok(pattern_new(rows[i].pattern, &p, &err), &err);
-		if (pattern_matches(p, rows[i].text, strlen(rows[i].text)) !=
-		    rows[i].matches)
-			fail_msg("'%s' against '%s' is not %d", rows[i].pattern,
-				 rows[i].text, rows[i].matches);
+		assert_ok(pattern_new(matching[i].pattern, &p, &err), &err);
+		if (pattern_matches(p, matching[i].text, strlen(matching[i].text)) !=
+		    matching[i].matches)
+			fail_msg("'%s' against '%s' is not %d", matching[i].pattern,
+				 matching[i].text, matching[i].matches);
 		pattern_free(p);
 	}
 }
