@@ -139,6 +139,41 @@ def a_retried_execution_of_a_queue_goes_in_front_of_who_waits(w):
     equal([w.done("Fetch") for _ in range(3)], [first, *waiting])
 
 
+def roll_back(w, stage, target):
+    return w.cp.rollback_stage(pipelineName=w.name, stageName=stage, targetPipelineExecutionId=target)[
+        "pipelineExecutionId"]
+
+
+@served
+def a_stage_is_rolled_back_after_a_failure_and_after_either_stop(w):
+    for mode in each(w):
+        good = w.create(mode=mode)
+        w.done("Fetch", "Compile", "Ship")
+        if mode == "PARALLEL":
+            raises("UnableToRollbackStageException", roll_back, w, "Deploy", good)
+            continue
+        for end in ("fail", "abandon", "wait"):
+            bad = w.start()
+            w.done("Fetch", "Compile")
+            job = w.take("Ship")
+            raises("UnableToRollbackStageException", roll_back, w, "Deploy", good)  # it is in use
+            if end != "fail":
+                w.stop(bad, abandon=end == "abandon")
+            if end != "abandon":
+                job.fail()
+            equal(w.status(bad), "Failed" if end == "fail" else "Stopped")
+            back = roll_back(w, "Deploy", good)
+            equal(w.execution(back)["rollbackMetadata"], {"rollbackTargetPipelineExecutionId": good})
+            w.idle("Fetch", "Compile")
+            equal(w.done("Ship"), back)
+            equal((w.status(back), [a["stageName"] for a in w.actions(back)]), ("Succeeded", ["Deploy"]))
+            raises("NotLatestPipelineExecutionException", w.retry, "Deploy", bad)
+            raises("UnableToRollbackStageException", roll_back, w, "Deploy", back)  # a rollback is no target
+        raises("UnableToRollbackStageException", roll_back, w, "Source", good)
+        w.update(mode=mode)
+        raises("PipelineExecutionOutdatedException", roll_back, w, "Deploy", good)
+
+
 @served
 def a_transition_disabled_for_more_than_30_days_lets_nobody_in_who_waited(w):
     with w.apart() as (v, admin):
