@@ -39,8 +39,10 @@ static void buf_grow(struct buf *b, size_t len)
 
 void buf_reserve(struct buf *b, size_t len)
 {
-	if (len <= b->max - b->len)
-		buf_grow(b, len);
+	if (len > b->max - b->len)
+		return;
+	buf_grow(b, len);
+	b->data[b->len] = '\0'; /* it is text, also while nothing is added */
 }
 
 int buf_add(struct buf *b, const void *data, size_t len, struct mh_err *err)

@@ -34,6 +34,10 @@ static void buf_refuses_more_than_its_maximum(void **state)
 	assert_fails(buf_add(&b, "e", 1, &err), &err, MH_E_PROTO);
 	assert_string_equal(buf_text(&b), "abcd");
 	buf_done(&b);
+	buf_init(&b, 4);
+	buf_reserve(&b, 4);
+	assert_string_equal(buf_text(&b), ""); /* with room, and nothing in it */
+	buf_done(&b);
 }
 
 static void numbers_are_whole_and_in_range(void **state)
