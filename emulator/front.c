@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "emulator/builtin/watch.h"
 #include "emulator/validate.h"
 #include "lib/base/clock.h"
 
@@ -12,6 +13,7 @@ struct work { /* one operation on its way through the writer */
 	const struct model_op *shapes;
 	struct json_object *in, *out;
 	const char *base_url;
+	bool sources_changed;
 };
 
 /* ---- the wire ---- */
@@ -99,6 +101,7 @@ static int run_work(struct op_ctx *ctx, void *arg, struct api_error *err)
 
 	ctx->base_url = w->base_url;
 	rc = w->op->run(ctx, w->in, w->out, err);
+	w->sources_changed = ctx->sources_changed;
 
 	/* Here, so that a wrong answer takes its changes back with it. */
 	if (!ctx->settings->check_answers)
@@ -135,7 +138,12 @@ static int serve(const struct front *f, const struct front_request *r, struct wo
 	    validate_input(w->shapes->input, w->in, err) != 0)
 		return -1;
 	w->out = json_object_new_object();
-	return writer_call(f->writer, run_work, w, arn, err);
+	if (writer_call(f->writer, run_work, w, arn, err) != 0)
+		return -1;
+	/* Once a pipeline is answered for, a push is a change. */
+	if (w->sources_changed)
+		watcher_settle(f->watcher);
+	return 0;
 }
 
 void front_serve(const struct front *front, const struct front_request *request,

@@ -19,6 +19,7 @@ struct front {
 	const struct model *model;
 	struct writer *writer;
 	const struct creds_key *creds_key; /* tells a job's credentials */
+	struct watcher *watcher; /* NULL: nobody watches sources */
 };
 
 struct front_request {

@@ -11,6 +11,7 @@
 
 #include "emulator/admin/admin.h"
 #include "emulator/builtin.h"
+#include "emulator/builtin/watch.h"
 #include "emulator/chance.h"
 #include "emulator/engine/engine.h"
 #include "emulator/events/delivery.h"
@@ -61,6 +62,7 @@ struct emulator {
 	struct streams *streams;
 	struct writer *writer;
 	struct s3 *s3;
+	struct watcher *watcher;
 	struct server *server;
 };
 
@@ -258,12 +260,15 @@ static int start(struct emulator *e, struct mh_err *err)
 	if (builtin_pool_start(e->pool, e->writer, e->s3, e->settings, err) != 0)
 		return -1;
 	e->pool_started = true;
+	if (watcher_start(e->writer, e->settings, &e->watcher, err) != 0)
+		return -1;
 	start_admin(e);
 	if (start_events(e, err) != 0)
 		return -1;
 	options.front.model = e->model;
 	options.front.writer = e->writer;
 	options.front.creds_key = e->key;
+	options.front.watcher = e->watcher;
 	options.s3 = e->s3;
 	options.hub = e->hub;
 	options.admin = e->admin;
@@ -283,6 +288,7 @@ static void stop(struct emulator *e)
 		(void)unlink(e->settings->port_file); /* a stale one misleads, no more */
 	bell_stop(e->bell);
 	server_stop(e->server);
+	watcher_stop(e->watcher);
 	builtin_pool_stop(e->pool);
 	delivery_stop(e->delivery);
 	writer_stop(e->writer);

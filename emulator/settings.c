@@ -220,6 +220,12 @@ const struct conf_key settings_keys[] = {
 	  AT(register_types),
 	  .def = "false",
 	  .help = "UpdateActionType also makes action types that do not exist" },
+	{ .path = "source_events",
+	  .type = CONF_BOOL,
+	  AT(source_events),
+	  .def = "false",
+	  .help = "changes start pipelines whose source says "
+		  "PollForSourceChanges=false, too, as an event's rule does on AWS" },
 	{ .path = "ack_timeout",
 	  .type = CONF_DURATION,
 	  AT(ack_timeout_ms),

@@ -65,6 +65,8 @@ struct settings {
 	struct conf_list event_targets; /* struct settings_event_target */
 	struct conf_list approval_targets; /* struct settings_approval_target */
 	bool register_types; /* UpdateActionType makes types that do not exist (C15) */
+	bool source_events; /* changes start pipelines whose source says
+			       PollForSourceChanges=false, too */
 	/* Knobs (semantics G). */
 	int64_t ack_timeout_ms; /* 60 s: an unacknowledged job is handed out again */
 	int64_t continuation_delay_ms; /* 0 */

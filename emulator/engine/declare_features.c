@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "emulator/engine/declare_parts.h"
+#include "emulator/glob.h"
 
 #define STRUCTURE "InvalidStructureException"
 
@@ -61,12 +62,41 @@ static int check_filter(const char *source, const char *kind, struct json_object
 	return 0;
 }
 
+/* Patterns that make no sense would match nothing, and nobody would know why. */
+static int check_patterns(const char *source, struct json_object *filter,
+			  const char *kind, struct api_error *err)
+{
+	static const char *const lists[] = { "includes", "excludes" };
+	struct json_object *o = json_opt_object(filter, kind);
+
+	for (size_t l = 0; l < ARRAY_LEN(lists); l++) {
+		struct json_object *list = json_opt_array(o, lists[l]);
+
+		for (size_t i = 0; i < list_length(list); i++) {
+			const char *pattern = json_object_get_string(
+				json_object_array_get_idx(list, i));
+			struct mh_err why = MH_ERR_INIT;
+
+			if (glob_check(pattern, &why) != 0)
+				return api_fail(err, STRUCTURE,
+						"Trigger for source action '%s': %s.%s: "
+						"%s",
+						source, kind, lists[l], why.text);
+		}
+	}
+	return 0;
+}
+
 static int check_filters(const char *source, const char *kind, struct json_object *list,
 			 struct api_error *err)
 {
 	for (size_t i = 0; i < list_length(list); i++) {
-		if (check_filter(source, kind, json_object_array_get_idx(list, i), err) !=
-		    0)
+		struct json_object *filter = json_object_array_get_idx(list, i);
+
+		if (check_filter(source, kind, filter, err) != 0 ||
+		    check_patterns(source, filter, "branches", err) != 0 ||
+		    check_patterns(source, filter, "tags", err) != 0 ||
+		    check_patterns(source, filter, "filePaths", err) != 0)
 			return -1;
 	}
 	return 0;

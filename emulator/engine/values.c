@@ -12,6 +12,8 @@ static const struct source_override {
 } source_overrides[] = {
 	{ "CodeCommit", "COMMIT_ID", "CommitId" },
 	{ "CodeStarSourceConnection", "COMMIT_ID", "CommitId" },
+	/* Not a client's: the branch that a trigger was about. */
+	{ "CodeStarSourceConnection", "BRANCH_NAME", "BranchName" },
 	{ "S3", "S3_OBJECT_KEY", "S3ObjectKey" },
 	{ "S3", "S3_OBJECT_VERSION_ID", "S3ObjectVersionId" },
 };

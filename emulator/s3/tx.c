@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "emulator/engine/triggers.h"
 #include "emulator/s3/private.h"
 #include "emulator/store/versions.h"
 #include "lib/base/fault.h"
@@ -153,7 +154,9 @@ int tx_put(struct op_ctx *ctx, void *arg, struct api_error *err)
 	if (object_put(ctx->store, put->bucket, put->key, put->row, &put->replaced,
 		       &cause) != 0)
 		return api_fail_internal(err, &cause);
-	return 0;
+	return engine_object_changed(
+		ctx, put->bucket, put->key,
+		strcmp(status, "Enabled") == 0 ? put->row->version_id : NULL, err);
 }
 
 void tx_delete_done(struct tx_delete *d)

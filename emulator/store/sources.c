@@ -84,7 +84,9 @@ void source_watches_list(struct store *s, struct stmt *q, const char *source)
 void source_watches_repositories(struct store *s, struct stmt *q)
 {
 	store_query(s, q,
-		    "SELECT DISTINCT substr(source, 5) FROM source_watches"
+		    "SELECT DISTINCT substr(source, 5), r.repository IS NOT NULL"
+		    " FROM source_watches LEFT JOIN source_refs r"
+		    " ON r.repository = substr(source, 5)"
 		    " WHERE source >= 'git:' AND source < 'git;' ORDER BY source",
 		    "");
 }

@@ -28,7 +28,7 @@ int source_watches_clear(struct store *s, const char *pipeline,
 			 struct mh_err *err) MH_MUST_CHECK;
 /* The names of the pipelines that watch a source, in order. */
 void source_watches_list(struct store *s, struct stmt *q, const char *source);
-/* The names of all repositories that are watched, in order. */
+/* All repositories that are watched, in order: name, and whether its refs are known. */
 void source_watches_repositories(struct store *s, struct stmt *q);
 
 /* ---- repositories as they were last seen: {"refs/heads/main":"<commit>"} ---- */

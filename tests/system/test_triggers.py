@@ -1,0 +1,264 @@
+#!/usr/bin/python3
+"""What starts pipelines by itself: real pushes to bare repositories, declared triggers, objects, schedules."""
+import json
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from mh.git import Git  # noqa: E402
+from mh.programs import SHARED, SRC, Place, wait_for  # noqa: E402
+from mh.tap import check, equal, raises, run, story  # noqa: E402
+
+ROLE = "arn:aws:iam::000000000000:role/r"
+CONNECTION = "arn:aws:codestar-connections:us-east-1:000000000000:connection/c"
+
+
+def action(name, category, provider, configuration, outputs=(), **more):
+    return dict({"name": name, "configuration": configuration,
+                 "actionTypeId": {"category": category, "owner": "AWS", "provider": provider, "version": "1"},
+                 "outputArtifacts": [{"name": n} for n in outputs]}, **more)
+
+
+def connection(**configuration):
+    return action("Source", "Source", "CodeStarSourceConnection",
+                  dict({"ConnectionArn": CONNECTION, "FullRepositoryId": "me/app", "BranchName": "main"}, **configuration),
+                  ["Src"], namespace="SrcVars")
+
+
+def codecommit(**configuration):
+    return action("Source", "Source", "CodeCommit",
+                  dict({"RepositoryName": "app", "BranchName": "main"}, **configuration), ["Src"])
+
+
+def s3(**configuration):
+    return action("Source", "Source", "S3", dict({"S3Bucket": "in", "S3ObjectKey": "src.zip"}, **configuration), ["Src"])
+
+
+def pipeline(source, triggers=None, name="p", mode="SUPERSEDED", **more):
+    gate = action("Ask", "Approval", "Manual", {"CustomData": "?"})
+    declared = dict({"name": name, "roleArn": ROLE, "artifactStore": {"type": "S3", "location": "artifacts"},
+                     "pipelineType": "V2", "executionMode": mode,
+                     "stages": [{"name": "Source", "actions": [source]}, {"name": "Gate", "actions": [gate]}]}, **more)
+    if triggers is not None:
+        declared["triggers"] = triggers
+    return declared
+
+
+def push(*entries, kind="push"):
+    return [{"providerType": "CodeStarSourceConnection",
+             "gitConfiguration": {"sourceActionName": "Source", kind: list(entries)}}]
+
+
+class World:
+    def __init__(self, place, *options, conf=None):
+        self.place, self.options = place, ["--git-root", place.path("git"), *options]
+        os.makedirs(place.path("git"), exist_ok=True)
+        if conf:
+            with open(place.path("emulator.conf"), "w", encoding="utf-8") as f:
+                f.write(conf)
+            self.options += ["--config", place.path("emulator.conf")]
+        self.begin("emulator")
+
+    def begin(self, name):
+        self.emulator = self.place.emulator(*self.options, name=name)
+        self.cp = self.emulator.client("codepipeline")
+
+    def restart(self, how="kill"):
+        getattr(self.emulator, how)()
+
+    def executions(self, name="p"):
+        """Oldest first: (trigger type, what its source took)."""
+        listed = self.cp.list_pipeline_executions(pipelineName=name)["pipelineExecutionSummaries"]
+        return [(e["trigger"]["triggerType"], e["sourceRevisions"][0]["revisionId"] if e["sourceRevisions"] else None)
+                for e in reversed(listed)]
+
+    def wait(self, count, name="p"):
+        """Until so many were started, and each took its source."""
+        wait_for(lambda: len(self.executions(name)) >= count and all(r for _, r in self.executions(name)),
+                 what=f"{count} executions of {name}")
+        equal(len(self.executions(name)), count, str(self.executions(name)))
+        return self.executions(name)[1:]
+
+    def outputs(self):
+        """The variables of the newest execution's source."""
+        return self.cp.list_action_executions(pipelineName="p")["actionExecutionDetails"]
+
+
+def shared_triggers():
+    for path in (os.path.join(SHARED, "data", "triggers.json"),
+                 os.path.join(SRC, "tests", "fixtures", "pipelines", "triggers.json")):
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as f:
+                return json.load(f)
+    raise AssertionError("no triggers.json")
+
+
+@story
+def pushes_to_the_branches_of_a_trigger_start_it_and_others_do_not():
+    with Place() as place:
+        w, git = World(place), Git(place, "me/app")
+        git.commit({"a": "0"}, "first")
+        w.cp.create_pipeline(pipeline=pipeline(connection(), shared_triggers(), mode="QUEUED"))
+        main = git.commit({"a": "1"}, "on main")
+        git.commit({"a": "2"}, "on a feature", "feature/x")
+        git.commit({"a": "3"}, "deeper", "release/1/2")
+        release = git.commit({"a": "4"}, "Phát hành", "release/1.0")
+        # The second waits in front of Gate: its source has run all the same.
+        equal(w.wait(3), [("WebhookV2", main), ("WebhookV2", release)])
+        newest = w.cp.list_pipeline_executions(pipelineName="p")["pipelineExecutionSummaries"][0]
+        equal(newest["trigger"]["triggerDetail"], CONNECTION)
+        equal(newest["sourceRevisions"][0]["revisionSummary"], "Phát hành")
+        source = next(a for a in w.outputs() if a["actionName"] == "Source"
+                      and a["pipelineExecutionId"] == newest["pipelineExecutionId"])
+        equal({k: source["output"]["outputVariables"][k] for k in ("BranchName", "CommitId", "FullRepositoryName")},
+              {"BranchName": "release/1.0", "CommitId": release, "FullRepositoryName": "me/app"})
+
+
+@story
+def tags_start_it_by_name_and_excludes_win():
+    with Place() as place:
+        w, git = World(place), Git(place, "me/app")
+        first = git.commit({"a": "0"}, "first")
+        w.cp.create_pipeline(pipeline=pipeline(connection(), push(
+            {"tags": {"includes": ["v*"], "excludes": ["v*-rc*"]}}), mode="QUEUED"))
+        git.commit({"a": "1"}, "a push to a branch is no tag")
+        for name in ("v1-rc1", "x1"):
+            git.git("tag", name)
+        git.git("tag", "v1", first)
+        git.git("tag", "-a", "-m", "annotated", "v2")
+        second = git.git("rev-parse", "HEAD").strip()
+        git.git("push", "-q", git.bare, "v1-rc1", "x1", "v1")
+        w.wait(2)
+        git.git("push", "-q", git.bare, "v2")
+        equal(w.wait(3), [("WebhookV2", first), ("WebhookV2", second)])
+        git.git("push", "-q", git.bare, ":v1", ":v2")
+        git.git("push", "-q", git.bare, f"{second}:refs/tags/v1")
+        equal(w.wait(4)[-1], ("WebhookV2", second), "a tag that moved")
+
+
+@story
+def file_paths_are_judged_one_by_one_and_never_on_a_new_branch():
+    with Place() as place:
+        w, git = World(place), Git(place, "me/app")
+        git.commit({"src/a.c": "0", "docs/a.md": "0"}, "first")
+        w.cp.create_pipeline(pipeline=pipeline(connection(), push(
+            {"branches": {"includes": ["**"]}, "filePaths": {"includes": ["src/**"], "excludes": ["**/*.md"]}}),
+            mode="QUEUED"))
+        git.commit({"docs/a.md": "1"}, "documentation")
+        git.commit({"src/b.md": "1"}, "excluded")
+        one = git.commit({"src/b.md": "2", "docs/a.md": "2", "src/a.c": "2"}, "one of them passes")
+        git.commit({"src/a.c": "3"}, "the first push of a branch", "new")
+        two = git.commit({"src/a.c": "4"}, "the second one", "new")
+        os.unlink(os.path.join(git.work, "src/a.c"))
+        three = git.commit({}, "a file that goes away", "new")
+        equal(w.wait(4), [("WebhookV2", one), ("WebhookV2", two), ("WebhookV2", three)])
+
+
+@story
+def only_the_first_hundred_files_count():
+    with Place() as place:
+        w, git = World(place), Git(place, "me/app")
+        git.commit({"z": "0"}, "first")
+        w.cp.create_pipeline(pipeline=pipeline(connection(), push(
+            {"branches": {"includes": ["main"]}, "filePaths": {"includes": ["z"]}}), mode="QUEUED"))
+        git.commit(dict({f"a{n:03}": "1" for n in range(100)}, z="1"), "the 101st")
+        last = git.commit(dict({f"a{n:03}": "2" for n in range(99)}, z="2"), "the 100th")
+        equal(w.wait(2), [("WebhookV2", last)])
+
+
+@story
+def without_triggers_every_commit_on_the_branch_starts_it():
+    with Place() as place:
+        w, git = World(place), Git(place, "me/app")
+        plain = Git(place, "app")
+        git.commit({"a": "0"}, "first")
+        plain.commit({"a": "0"}, "first")
+        for name, source in (("c", connection()), ("silent", connection(DetectChanges="false")), ("polled", codecommit()),
+                             ("events", codecommit(PollForSourceChanges="false"))):
+            w.cp.create_pipeline(pipeline=pipeline(source, name=name, mode="QUEUED"))
+        for repository in (git, plain):
+            repository.commit({"a": "1"}, "elsewhere", "other")
+        pushed, polled = git.commit({"a": "2"}, "push"), plain.commit({"a": "2"}, "push")
+        equal(w.wait(2, "c"), [("Webhook", pushed)])
+        equal(w.wait(2, "polled"), [("PollForSourceChanges", polled)])
+        for name in ("silent", "events"):
+            equal(w.wait(1, name), [], name)
+
+
+@story
+def rules_for_events_start_sources_that_are_not_polled():
+    with Place() as place:
+        w, git = World(place, "--source-events"), Git(place, "app")
+        git.commit({"a": "0"}, "first")
+        w.cp.create_pipeline(pipeline=pipeline(codecommit(PollForSourceChanges="false"), mode="QUEUED"))
+        commit = git.commit({"a": "1"}, "push")
+        equal(w.wait(2), [("CloudWatchEvent", commit)])
+
+
+@story
+def what_was_pushed_while_nobody_looked_starts_it_once():
+    with Place() as place:
+        w, git = World(place), Git(place, "app")
+        git.commit({"a": "0"}, "first")
+        w.cp.create_pipeline(pipeline=pipeline(codecommit(), mode="QUEUED"))
+        git.commit({"a": "1"}, "one")
+        w.wait(2)
+        w.emulator.kill()
+        git.commit({"a": "2"}, "while it was away")
+        last = git.commit({"a": "3"}, "and again")
+        w.begin("second")
+        equal(w.wait(3)[-1], ("PollForSourceChanges", last), "two pushes that nobody saw are one change")
+        w.emulator.stop()
+        w.begin("third")
+        after = git.commit({"a": "4"}, "later")
+        equal(w.wait(4)[-1], ("PollForSourceChanges", after), "none is seen twice")
+
+
+@story
+def a_repository_may_come_after_its_pipeline_and_go_and_come_again():
+    with Place() as place:
+        w = World(place)
+        w.cp.create_pipeline(pipeline=pipeline(connection(FullRepositoryId="deep/er/app"), mode="QUEUED"))
+        wait_for(lambda: w.cp.list_pipeline_executions(pipelineName="p")["pipelineExecutionSummaries"][0]["status"]
+                 == "Failed", what="the first execution to find no repository")
+        git = Git(place, "deep/er/app")
+        first = git.commit({"a": "0"}, "first")
+        wait_for(lambda: w.executions()[1:] == [("Webhook", first)], what="the first push to start it")
+        git.git("push", "-q", git.bare, "HEAD:refs/heads/a/b/c/d")
+        second = git.commit({"a": "1"}, "second")
+        wait_for(lambda: w.executions()[2:] == [("Webhook", second)], what="the next one")
+        w.place.run(["git", "--git-dir", git.bare, "pack-refs", "--all"])
+        third = git.commit({"a": "2"}, "third, over packed refs")
+        wait_for(lambda: w.executions()[3:] == [("Webhook", third)], what="the one after packing")
+
+
+@story
+def a_pipeline_made_anew_is_not_started_by_what_was_before():
+    with Place() as place:
+        w, git = World(place), Git(place, "app")
+        git.commit({"a": "0"}, "first")
+        w.cp.create_pipeline(pipeline=pipeline(codecommit(), mode="QUEUED"))
+        w.wait(1)
+        w.cp.delete_pipeline(name="p")
+        git.commit({"a": "1"}, "nobody watches")
+        w.cp.create_pipeline(pipeline=pipeline(codecommit(), mode="QUEUED"))
+        commit = git.commit({"a": "2"}, "now they do")
+        equal(w.wait(2), [("PollForSourceChanges", commit)])
+        changed = pipeline(codecommit(BranchName="next"), mode="QUEUED")
+        w.cp.update_pipeline(pipeline=changed)
+        git.commit({"a": "3"}, "no longer its branch")
+        commit = git.commit({"a": "4"}, "its branch", "next")
+        equal(w.wait(3)[-1], ("PollForSourceChanges", commit))
+
+
+@story
+def declarations_with_patterns_that_make_no_sense_are_refused():
+    with Place() as place:
+        w = World(place)
+        for pattern in ("[a", "{a,{b}}", "a\\"):
+            message = raises("InvalidStructureException", w.cp.create_pipeline,
+                             pipeline=pipeline(connection(), push({"branches": {"includes": [pattern]}})))
+            check(pattern in message, message)
+
+
+run()
