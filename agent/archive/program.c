@@ -17,6 +17,8 @@
 #include "config.h"
 #include "lib/base/str.h"
 
+#define IN_MEMORY_MAX (1ULL << 30)
+
 static const char usage[] =
 	"usage: %s unpack --into DIR [limits] <archive 3>report\n"
 	"       %s pack --from DIR|FILE [--format zip|tar|tar.gz] [limits] "
@@ -93,7 +95,11 @@ static int take_option(struct request *r, int option, const char *name, const ch
 		r->limits.depth = (unsigned)n;
 		return 0;
 	case 'm':
-		return size_option(name, value, &r->limits.whole_bytes, err);
+		if (size_option(name, value, &r->limits.whole_bytes, err) != 0)
+			return -1;
+		if (r->limits.whole_bytes > IN_MEMORY_MAX)
+			return mh_err_set(err, MH_E_CONFIG, "--%s is at most 1G", name);
+		return 0;
 	case 'c':
 		r->limits.strict_case = true;
 		return 0;

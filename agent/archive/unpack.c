@@ -115,7 +115,7 @@ int unpack_file_begin(struct unpack *u, const struct unpack_entry *e,
 
 	if (judge(u, e, &path, err) != 0 || plant(u, path, e, NODE_FILE, err) != 0)
 		return -1;
-	/* nobody else can come here before the directories above get their own modes */
+	/* with its own mode from the start: who may read the whole may read a part */
 	fd = beneath_open(&u->dir, path, O_WRONLY | O_CREAT | O_EXCL,
 			  e->mode & PERMISSIONS);
 	if (fd < 0)

@@ -384,6 +384,7 @@ def bad_requests_get_one_clear_error():
                           ["unpack", "--into", box.path("missing")], ["unpack", "--into", box.path("evil")],
                           ["unpack", "--into", box.path("alias")], ["unpack", "--into", box.into, "--max-bytes", "-1"],
                           ["unpack", "--into", box.into, "--max-entries", "many"], ["unpack", "--into", box.into, "x"],
+                          ["unpack", "--into", box.into, "--in-memory", "2G"],
                           ["pack", "--from", box.dir, "--format", "rar"], ["pack", "--from", box.path("alias")],
                           ["pack", "--from", box.path("missing")]):
             answer = call(arguments, stdout=subprocess.DEVNULL)
