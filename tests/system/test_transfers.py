@@ -328,6 +328,27 @@ def an_output_that_changed_after_it_was_packed_is_not_stored():
         equal(s.seen("complete"), [])
 
 
+@story
+def every_answer_of_an_upload_in_parts_may_break_off_stall_or_be_spoilt_at_every_place():
+    with Scene(stall_timeout="1s", max_jobs=8) as s:
+        jobs, faults = [], {}
+        for where in PLACES:
+            # A completion that stalls takes its time: two of them will do.
+            for play in (cut, lambda where: garble(where, b"#"), stall)[:3 if where in ("between", "body middle") else 2]:
+                job = s.stub.job(outputs=["Out"])
+                jobs.append(job)
+                for what in ("create", "part", "complete", "HEAD"):
+                    faults[what, job.outputs["Out"]] = play(where)
+        s.choosers.append(lambda r: faults.pop((kind(r), urlsplit(r.target).path.removeprefix(f"/{BUCKET}/")), None))
+        s.start('head -c 6000000 /dev/urandom > "$MILLHAND_OUTPUT_OUT/f"')
+        for job in jobs:
+            finished(job, "success", 60)
+            got = s.s3.get_object(Bucket=BUCKET, Key=job.outputs["Out"])
+            with zipfile.ZipFile(io.BytesIO(got["Body"].read())) as z:
+                equal((z.testzip(), z.getinfo("f").file_size), (None, 6000000))
+        equal(faults, {}, "those that were not played")
+
+
 # ---- downloads ----
 
 def begins_at(request):
