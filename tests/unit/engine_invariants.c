@@ -157,4 +157,5 @@ void check_invariants(struct world *w)
 	check(w, of_now, ARRAY_LEN(of_now));
 	if (w->history_every == 0 || ++w->checks % w->history_every == 0)
 		check(w, of_history, ARRAY_LEN(of_history));
+	event_paths_check(&w->events, w->store);
 }

@@ -24,6 +24,9 @@ struct world *world_new(uint64_t seed)
 		.job_credentials_ms = 900 * SECOND,
 		.custom_timeout_ms = DAY,
 		.max_batch = 100,
+		.events = true,
+		.events_keep = 1000,
+		.events_backlog = 1000,
 	};
 	ids_init_seeded(&w->ids, seed);
 	assert_ok(store_open(":memory:", &w->store, &err), &err);
@@ -39,6 +42,7 @@ void world_free(struct world *w)
 {
 	for (size_t i = 0; i < w->answer_count; i++)
 		json_object_put(w->answers[i]);
+	event_paths_done(&w->events);
 	store_close(w->store);
 	model_free(w->model);
 	creds_key_free(w->key);

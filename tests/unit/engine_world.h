@@ -20,6 +20,7 @@
 #include "emulator/settings.h"
 #include "emulator/store/store.h"
 #include "lib/base/json.h"
+#include "tests/unit/event_paths.h"
 
 #define SECOND ((int64_t)1000)
 #define HOUR   (3600 * SECOND)
@@ -41,6 +42,7 @@ struct world {
 		*answers[4096]; /* kept until the end, so that tests may borrow */
 	size_t answer_count;
 	struct api_error error; /* of the last call that failed */
+	struct event_paths events; /* what was told so far (settings.events) */
 };
 
 struct world *world_new(uint64_t seed);
