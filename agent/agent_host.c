@@ -40,8 +40,9 @@ static bool has_reserve(struct agent *a)
 {
 	struct mh_err err = MH_ERR_INIT;
 
-	if (a->host.reserved)
+	if (a->host.reserved && host_reserve_is_whole(jobdirs_state_fd(a->dirs)))
 		return true;
+	a->host.reserved = false;
 	if (host_reserve_make(jobdirs_state_fd(a->dirs), &err) == 0) {
 		a->host.reserved = true;
 		return true;

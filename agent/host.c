@@ -97,6 +97,14 @@ int host_reserve_make(int state_fd, struct mh_err *err)
 	return mh_err_sys(err, "keep space back in state_dir/" RESERVE_FILE);
 }
 
+bool host_reserve_is_whole(int state_fd)
+{
+	struct stat st;
+
+	return fstatat(state_fd, RESERVE_FILE, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       st.st_size == HOST_RESERVE_BYTES;
+}
+
 bool host_reserve_give(int state_fd)
 {
 	return unlinkat(state_fd, RESERVE_FILE, 0) == 0;

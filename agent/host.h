@@ -43,6 +43,8 @@ enum host_lack host_judge(const struct host_limits *limits,
 #define HOST_RESERVE_BYTES (512 << 10)
 /* FULL when there is no space for it; what there was of it stays. */
 int host_reserve_make(int state_fd, struct mh_err *err) MH_MUST_CHECK;
+/* A shim without an agent takes of it (agent/job/shim_finish.c). */
+bool host_reserve_is_whole(int state_fd);
 /* False when there was none. */
 bool host_reserve_give(int state_fd);
 

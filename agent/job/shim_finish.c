@@ -18,7 +18,9 @@
 #define RESERVE_FROM_JOB                                                                 \
 	"../../reserve" /* docs/architecture.md, the files of an agent                   \
 			 */
-#define RESERVE_TAKEN  (64 << 10)
+#define RESERVE_TAKEN (192 << 10) /* the longest result, and what it takes to write it   \
+				   */
+#define UNHEARD_TRIES  2
 #define TAIL_HEADER    "\n--- end of the log ---\n"
 #define TAIL_MIN_BYTES 80
 
@@ -156,8 +158,8 @@ struct json_object *shim_result(struct shim *s)
 	return compose(s, tail);
 }
 
-/* Nobody is there to take it: some of what the agent keeps back for results is for this.
- * The rest stays for its ledger. */
+/* Nobody is there to take it, or nobody does (it may be too long for a message): some of
+ * what the agent keeps back for results is for this. The rest stays for its ledger. */
 static bool take_of_reserve(const struct shim *s)
 {
 	CLEAN(fd)
@@ -197,7 +199,8 @@ void shim_finish(struct shim *s)
 		clear_workspace(s);
 		rc = write_result(s, &err);
 	}
-	if (rc != 0 && err.cls == MH_E_FULL && s->agents.count == 0 && take_of_reserve(s))
+	if (rc != 0 && err.cls == MH_E_FULL &&
+	    (s->agents.count == 0 || s->retries >= UNHEARD_TRIES) && take_of_reserve(s))
 		rc = write_result(s, &err);
 	if (rc != 0 && !jobdir_is_gone(s)) {
 		try_again(s, &err);

@@ -5,7 +5,7 @@ from xml.sax.saxutils import escape
 
 from measure.table import number
 
-LINE, LEFT, WIDE, RIGHT, TOP = 20, 430, 480, 200, 56
+LINE, LEFT, WIDE, RIGHT, TOP = 20, 430, 480, 270, 56
 DOUBLINGS = 4  # either way; what is farther off ends at the edge
 MET, MISSED, INK, FAINT = "#2f7d4f", "#b3362c", "#222222", "#cccccc"
 

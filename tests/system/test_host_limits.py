@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """The agent on hosts at their limits: disks, inodes, descriptors, broken disks; what it keeps, and what it gives up."""
 import errno
+import json
 import os
 import resource
 import sys
@@ -165,10 +166,10 @@ def a_result_is_recorded_and_delivered_on_a_full_disk():
         equal(s.agent.stop(), 0)
 
 
-def waiting_on_small_disk(s):
+def waiting_on_small_disk(s, then=""):
     """An agent whose state is on a small disk, where its one job waits; its workspace is elsewhere."""
     s.keys["work_dir"] = s.place.path("work")
-    s.configure(action(s.place, s.marks.command() + f"; read go <{s.marks.path}.go"))
+    s.configure(action(s.place, s.marks.command() + f"; read go <{s.marks.path}.go" + then))
     s.start_on_small_disk("size=4m")
     job = s.stub.job()
     s.marks.wait()
@@ -192,6 +193,26 @@ def a_result_that_no_disk_takes_goes_to_the_agent_and_is_delivered():
 
 
 @story
+def a_result_that_is_longer_than_a_message_takes_of_the_reserve():
+    with Scene(min_free=0) as s:
+        variables = {f"v{i}": "x" * 2500 for i in range(40)}
+        result = s.place.path("result")
+        with open(result, "w") as f:
+            json.dump({"variables": variables}, f)
+        job = waiting_on_small_disk(s, f"; cp {result} $MILLHAND_RESULT")
+        fill(s.state + "/filler")
+        s.marks.go()
+        finished(job, "success")
+        equal(job.results, [("success", job.result[1])])
+        equal((job.result[1]["outputVariables"], s.count("job.result_handed")), (variables, 0))
+        os.unlink(s.state + "/filler")
+        s.marks.go()
+        finished(s.stub.job(), "success")
+        wait_for(lambda: s.reserve() >= 512 << 10, what="the reserve to be whole again")
+        equal(s.agent.stop(), 0)
+
+
+@story
 def a_job_that_ends_on_a_full_disk_without_an_agent_is_delivered_by_the_next_one_there():
     with Scene(min_free=0) as s:
         job = waiting_on_small_disk(s)
@@ -206,7 +227,7 @@ def a_job_that_ends_on_a_full_disk_without_an_agent_is_delivered_by_the_next_one
         before = s.reserve()
         s.marks.go()
         wait_for(lambda: os.path.exists(f"{s.state}/jobs/1/result.json"), what="the result to be written")
-        equal(before - s.reserve(), 64 << 10, "a part of the reserve, and no more")
+        equal(before - s.reserve(), 192 << 10, "a part of the reserve, and no more")
         wait_for(lambda: not os.path.exists(f"/proc/{shim}"), what="the shim to be gone")
         fill(s.state + "/more")
         s.start_wrapped("nsenter", mount.replace(shim, str(keeper.process.pid)), name="second")
