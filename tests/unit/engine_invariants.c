@@ -77,19 +77,21 @@ static const struct invariant of_now[] = {
 	  " (SELECT count(*) FROM jobs j WHERE j.action = a.seq AND j.ended_ms = 0) +"
 	  " (SELECT count(*) FROM approvals p WHERE p.action = a.seq AND p.open) <> 1" },
 	{ "an ended action with an open job, an open approval or a timer",
-	  "SELECT (SELECT count(*) FROM jobs j JOIN action_executions a ON a.seq = "
-	  "j.action"
-	  " WHERE j.ended_ms = 0 AND a.status <> 'InProgress') + (SELECT count(*) FROM"
-	  " approvals p JOIN action_executions a ON a.seq = p.action WHERE p.open AND"
-	  " a.status <> 'InProgress') + (SELECT count(*) FROM timers t JOIN"
+	  "SELECT (SELECT count(*) FROM jobs j JOIN action_executions a ON a.seq ="
+	  " j.action WHERE j.ended_ms = 0 AND a.status <> 'InProgress') + (SELECT "
+	  "count(*)"
+	  " FROM approvals p JOIN action_executions a ON a.seq = p.action WHERE p.open "
+	  "AND"
+	  " a.status <> 'InProgress') + (SELECT count(*) FROM timers t CROSS JOIN"
 	  " action_executions a ON a.seq = t.action WHERE a.status <> 'InProgress')" },
 	{ "a running action without a time limit",
 	  "SELECT count(*) FROM action_executions a WHERE a.status = 'InProgress' AND NOT"
 	  " EXISTS (SELECT 1 FROM timers t WHERE t.action = a.seq)" },
 	{ "more than five running actions in a PARALLEL execution",
-	  "SELECT count(*) FROM (SELECT 1 FROM action_executions WHERE NOT locked AND"
-	  " condition = 0 AND"
-	  " status = 'InProgress' GROUP BY execution HAVING count(*) > 5)" },
+	  "SELECT count(*) FROM (SELECT 1 FROM action_executions INDEXED BY world_actions"
+	  " WHERE NOT locked AND condition = 0 AND status = 'InProgress' GROUP BY "
+	  "execution"
+	  " HAVING count(*) > 5)" },
 	{ "more than fifty open executions of a QUEUED or PARALLEL pipeline",
 	  "SELECT count(*) FROM (SELECT 1 FROM executions WHERE mode <> 'SUPERSEDED' AND "
 	  "status"

@@ -122,7 +122,9 @@ struct json_object *try_call(struct world *w, const char *name, const char *inpu
 	if (w->tell) /* longer than cmocka's own function can print */
 		(void)printf("#\t%s %s: %s\n", name, input,
 			     rc == 0 ? "ok" : w->error.code);
-	check_invariants(w);
+	/* What was refused was rolled back. */
+	if (rc == 0 || w->history_every == 0)
+		check_invariants(w);
 	if (rc == 0)
 		assert_ok(validate_output(op->output, out, &err), &err);
 	else if (w->error.status == 400 &&
