@@ -259,9 +259,10 @@ static void failing_run_ends_with_a_short_script(void **state)
 	}
 	assert_int_equal(fclose(told), 0);
 	assert_int_equal(unlink(path), 0);
-	/* Create, start twice, take and fail a job: and what a poll hands out. */
-	assert_in_range(steps, 4, 25);
-	assert_in_range(calls, steps / 2, 2 * steps);
+	/* Of thousands, what it takes to create a pipeline, start it until one supersedes
+	 * another, and fail a job: more where the dice seldom fall so. */
+	assert_in_range(steps, 4, 100);
+	assert_in_range(calls, 4, 200);
 }
 
 int main(void)
