@@ -220,6 +220,8 @@ static void start_admin(struct emulator *e)
 		.writer = e->writer,
 		.bell = e->bell,
 		.faults = e->faults,
+		.fire_due = engine_fire_due,
+		.next_due = engine_next_due,
 	};
 
 	admin_new(&options, &e->admin);

@@ -28,6 +28,9 @@ struct admin_options {
 	struct writer *writer;
 	struct bell *bell;
 	struct faults *faults;
+	/* As in writer_options: the virtual clock goes from timer to timer. */
+	int (*fire_due)(struct op_ctx *ctx, bool *ret_fired, struct api_error *err);
+	int64_t (*next_due)(struct op_ctx *ctx);
 };
 
 struct admin;

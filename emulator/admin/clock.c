@@ -7,7 +7,6 @@
 
 #include <string.h>
 
-#include "emulator/engine/engine.h"
 #include "emulator/quiet.h"
 #include "emulator/store/executions.h"
 #include "lib/base/clock.h"
@@ -20,6 +19,7 @@
 /* ---- looking ---- */
 
 struct look {
+	const struct admin_options *options;
 	int64_t virtual_ms, now_ms, next_ms;
 	bool history; /* an execution was started */
 };
@@ -31,7 +31,7 @@ static int tx_look(struct op_ctx *ctx, void *arg, struct api_error *err)
 
 	l->virtual_ms = vclock_virtual_ms(ctx->clock);
 	l->now_ms = ctx->now_ms;
-	l->next_ms = engine_next_due(ctx);
+	l->next_ms = l->options->next_due(ctx);
 	if (executions_any(ctx->store, &l->history, &e) != 0)
 		return api_fail_internal(err, &e);
 	return 0;
@@ -40,7 +40,7 @@ static int tx_look(struct op_ctx *ctx, void *arg, struct api_error *err)
 static int tell(const struct admin_call *call, struct json_object *out,
 		struct api_error *err)
 {
-	struct look l = { 0 };
+	struct look l = { .options = admin_options_of(call->admin) };
 
 	if (admin_write(call, tx_look, &l, err) != 0)
 		return -1;
@@ -124,6 +124,7 @@ int admin_clock_put(const struct admin_call *call, struct json_object *out,
 /* ---- advancing ---- */
 
 struct advance {
+	const struct admin_options *options;
 	int64_t by_ms, to_ms; /* by_ms 0: to to_ms */
 	int64_t fired;
 	bool started, arrived;
@@ -167,7 +168,7 @@ static int tx_step(struct op_ctx *ctx, void *arg, struct api_error *err)
 	if (!a->started && aim(ctx, a, err) != 0)
 		return -1;
 	for (int n = 0; n < TIMERS_AT_ONCE && !ctx->wake_builtin; n++) {
-		int64_t due = engine_next_due(ctx);
+		int64_t due = a->options->next_due(ctx);
 		bool fired = false;
 
 		if (due < 0 || due > a->to_ms) {
@@ -176,7 +177,7 @@ static int tx_step(struct op_ctx *ctx, void *arg, struct api_error *err)
 		}
 		if (due > ctx->now_ms && move(ctx, due, err) != 0)
 			return -1;
-		if (engine_fire_due(ctx, &fired, err) != 0)
+		if (a->options->fire_due(ctx, &fired, err) != 0)
 			return -1;
 		a->fired += fired;
 	}
@@ -186,7 +187,7 @@ static int tx_step(struct op_ctx *ctx, void *arg, struct api_error *err)
 static int advance(const struct admin_call *call, struct advance *a,
 		   struct api_error *err)
 {
-	const struct admin_options *o = admin_options_of(call->admin);
+	const struct admin_options *o = a->options;
 
 	while (!a->arrived) {
 		if (quiet_wait(o->writer, o->bell, QUIET_MS, err) != 0 ||
@@ -200,7 +201,7 @@ int admin_clock_advance(const struct admin_call *call, struct json_object *out,
 			struct api_error *err)
 {
 	static const char *const names[] = { "by_ms", "to", "to_ms", NULL };
-	struct advance a = { 0 };
+	struct advance a = { .options = admin_options_of(call->admin) };
 	bool by = false, to = false;
 	int rc;
 

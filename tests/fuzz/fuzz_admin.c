@@ -25,7 +25,9 @@ static int64_t fixed_mono_ms(void)
 
 static struct settings settings;
 static struct vclock vclock = VCLOCK_INIT;
-static struct admin_options options = { .settings = &settings };
+static struct admin_options options = { .settings = &settings,
+					.fire_due = engine_fire_due,
+					.next_due = engine_next_due };
 static struct admin *admin;
 
 static void open_admin(void)
