@@ -14,15 +14,13 @@
 #include "lib/base/log.h"
 #include "lib/base/str.h"
 
-#define RETRY_MAX_MS 10000
-#define RESERVE_FROM_JOB                                                                 \
-	"../../reserve" /* docs/architecture.md, the files of an agent                   \
-			 */
-#define RESERVE_TAKEN (192 << 10) /* the longest result, and what it takes to write it   \
-				   */
-#define UNHEARD_TRIES  2
-#define TAIL_HEADER    "\n--- end of the log ---\n"
-#define TAIL_MIN_BYTES 80
+#define RETRY_MAX_MS  10000
+#define UNHEARD_TRIES 2
+/* As the agent lays its files out (docs/architecture.md). */
+#define RESERVE_FROM_JOB "../../reserve"
+#define RESERVE_TAKEN    (192 << 10) /* the longest result, and what writing it takes */
+#define TAIL_HEADER      "\n--- end of the log ---\n"
+#define TAIL_MIN_BYTES   80
 
 static void replace(char **field, char *take_value)
 {
