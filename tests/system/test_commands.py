@@ -349,7 +349,30 @@ def stop_and_abandon_ends_the_action_at_once_also_after_a_plain_stop():
 
 @story
 def git_push_starts_pipelines_with_triggers():
-    skip("starting by a push comes later")
+    with Place() as place:
+        t = Terminal(place)
+        source = t.declared["stages"][0]["actions"][0]
+        source.update(name="Source", actionTypeId=dict(source["actionTypeId"], provider="CodeStarSourceConnection"),
+                      configuration={"ConnectionArn": "arn:aws:codestar-connections:us-east-1:000000000000:connection/c",
+                                     "FullRepositoryId": "me/app", "BranchName": "main"})
+        with open(data("triggers.json", "triggers.json"), encoding="utf-8") as f:
+            t.declared["triggers"] = json.load(f)
+        repository = Git(place, "me/app")
+        repository.commit({"a": "0"}, "first")
+        t.aws.file("guide-pipeline.json", {"pipeline": t.declared})
+        t.create()
+        wanted = []
+        for n, branch in enumerate(("main", "feature/x", "release/x")):
+            commit = repository.commit({"a": str(n + 1)}, branch, branch)
+            wanted += [commit] if branch != "feature/x" else []
+
+        def started():
+            listed = json.loads(t.type("list-pipeline-executions --pipeline-name P"))["pipelineExecutionSummaries"]
+            return [e["sourceRevisions"][0]["revisionId"] for e in reversed(listed)
+                    if e["trigger"]["triggerType"] == "WebhookV2" and e.get("sourceRevisions")]
+
+        wait_for(lambda: len(started()) >= 2, what="the executions that the pushes start")
+        equal(started(), wanted)
 
 
 run()

@@ -5,7 +5,9 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from mh.events import short  # noqa: E402
-from mh.statements import run, statement  # noqa: E402
+from mh.git import Git  # noqa: E402
+from mh.programs import wait_for  # noqa: E402
+from mh.statements import run, statement, type_id  # noqa: E402
 from mh.tap import check, equal, raises, skip  # noqa: E402
 
 LOCKED = ("SUPERSEDED", "QUEUED")
@@ -32,10 +34,17 @@ def shows(w, e, execution, action):
 
 @statement
 def H_001_1_an_execution_starts_by_a_change_by_hand_or_by_schedule(w):
-    first = w.create()
-    by_hand = w.start()
-    equal([w.execution(e)["trigger"]["triggerType"] for e in (first, by_hand)], ["CreatePipeline", "StartPipelineExecution"])
-    skip("changes and schedules come later")
+    repository = Git(w.place, "changes")
+    repository.commit({"a": "0"}, "first")
+    w.create({"Source": [{"name": "Fetch", "actionTypeId": type_id("Source", "CodeCommit", "AWS"),
+                          "configuration": {"RepositoryName": "changes", "BranchName": "main"},
+                          "outputArtifacts": [{"name": "Code"}]}], "Build": ["Compile"]}, mode="QUEUED")
+    w.start()
+    repository.commit({"a": "1"}, "a change")
+    wait_for(lambda: len(w.summaries()) == 3, what="the execution that the change starts")
+    equal([e["trigger"]["triggerType"] for e in w.summaries().values()],
+          ["PollForSourceChanges", "StartPipelineExecution", "CreatePipeline"])
+    skip("schedules come later")
 
 
 @statement

@@ -6,9 +6,10 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from mh.events import APPROVAL  # noqa: E402
-from mh.programs import SHARED, SRC  # noqa: E402
-from mh.statements import run, statement  # noqa: E402
-from mh.tap import check, equal, raises, skip  # noqa: E402
+from mh.git import Git  # noqa: E402
+from mh.programs import SHARED, SRC, wait_for  # noqa: E402
+from mh.statements import run, statement, type_id  # noqa: E402
+from mh.tap import check, equal, raises  # noqa: E402
 
 VIETNAMESE = "Đồng ý: bản này chạy tốt, triển khai đi ✓"
 ASKS = {"Source": ["Fetch"], "Build": ["Compile"], "Approval": ["ManualApproval?"], "Deploy": ["Ship"]}
@@ -150,19 +151,87 @@ def H_003_9_equal_run_orders_run_together_and_a_higher_one_after_them(w):
     equal(w.status(w.newest()), "Succeeded")
 
 
+def sources(w, provider, repository, **configuration):
+    """Stages whose source is that repository; nothing behind it holds anybody up."""
+    if provider == "CodeCommit":
+        given = {"RepositoryName": repository, "BranchName": "main"}
+    else:
+        given = {"ConnectionArn": "arn:aws:codestar-connections:us-east-1:000000000000:connection/c",
+                 "FullRepositoryId": repository, "BranchName": "main"}
+    source = {"name": "Source", "actionTypeId": type_id("Source", provider, "AWS"),
+              "configuration": dict(given, **configuration), "outputArtifacts": [{"name": "Code"}]}
+    return {"Source": [source], "Build": ["Compile"]}
+
+
+def starts(w, count):
+    """[(trigger, commit)] of what was started since the pipeline was made; waits for so many."""
+    def look():
+        told = list(w.summaries().values())[::-1][1:]
+        return len(told) >= count and all(e["sourceRevisions"] for e in told) and told
+
+    told = wait_for(look, what=f"{count} executions of {w.name}") if count else []
+    return [(e["trigger"]["triggerType"], e["sourceRevisions"][0]["revisionId"]) for e in told]
+
+
 @statement
 def H_003_10_every_commit_on_the_sources_branch_starts_an_execution(w):
-    skip("starting by a push comes later")
+    repository = Git(w.place, "every")
+    repository.commit({"a": "0"}, "first")
+    w.create(sources(w, "CodeCommit", "every"), mode="QUEUED")
+    commits = []
+    for n in range(3):
+        repository.commit({"a": f"elsewhere {n}"}, "elsewhere", f"feature/{n}")
+        commits.append(repository.commit({"a": str(n + 1)}, "a commit"))
+        equal(starts(w, n + 1), [("PollForSourceChanges", c) for c in commits])
+
+
+def shared_triggers():
+    theirs = os.path.join(SHARED, "data", "triggers.json")
+    ours = os.path.join(SRC, "tests", "fixtures", "pipelines", "triggers.json")
+    with open(theirs if os.path.exists(theirs) else ours, encoding="utf-8") as f:
+        return json.load(f)
 
 
 @statement
 def H_003_11_triggers_choose_the_branches_whose_pushes_start_an_execution(w):
-    skip("starting by a push comes later")
+    repository = Git(w.place, "me/app")
+    repository.commit({"a": "0"}, "first")
+    w.create(sources(w, "CodeStarSourceConnection", "me/app"), mode="QUEUED", triggers=shared_triggers())
+    wanted = []
+    for n, branch in enumerate(("feature/x", "main", "release/1.0", "feature/y", "released", "release/1/2", "main")):
+        commit = repository.commit({"a": str(n + 1)}, branch, branch)
+        if branch in ("main", "release/1.0"):
+            wanted.append(("WebhookV2", commit))
+            equal(starts(w, len(wanted)), wanted)
+    equal(starts(w, len(wanted)), wanted, "and no other")
+
+
+def filtered(**entry):
+    return [{"providerType": "CodeStarSourceConnection", "gitConfiguration": {"sourceActionName": "Source", "push": [entry]}}]
 
 
 @statement
 def H_003_12_tags_and_file_paths_filter_likewise_on_v2_alone(w):
-    skip("starting by a push comes later")
+    stages = sources(w, "CodeStarSourceConnection", "me/filtered")
+    for triggers in (shared_triggers(), filtered(tags={"includes": ["v*"]})):
+        raises("InvalidStructureException", w.create, stages, pipelineType="V1", triggers=triggers)
+    repository = Git(w.place, "me/filtered")
+    repository.commit({"src/a": "0"}, "first")
+    w.name += "-tags"
+    w.create(sources(w, "CodeStarSourceConnection", "me/filtered"), mode="QUEUED",
+             triggers=filtered(tags={"includes": ["v*"], "excludes": ["v*-rc"]}))
+    tags = w.name
+    w.name = tags.replace("tags", "paths")
+    w.create(sources(w, "CodeStarSourceConnection", "me/filtered"), mode="QUEUED",
+             triggers=filtered(branches={"includes": ["main"]}, filePaths={"includes": ["src/**"]}))
+    repository.commit({"docs/b": "1"}, "documentation")
+    commit = repository.commit({"docs/b": "2", "src/a": "1"}, "sources")
+    equal(starts(w, 1), [("WebhookV2", commit)])
+    for tag in ("x1", "v1-rc", "v1"):
+        repository.git("tag", tag)
+    repository.git("push", "-q", repository.bare, "x1", "v1-rc", "v1")
+    w.name = tags
+    equal(starts(w, 1), [("WebhookV2", commit)])
 
 
 @statement
