@@ -371,28 +371,74 @@ static void step_retry(struct play *p)
 				   dice(p, 2) ? "ALL_ACTIONS" : "FAILED_ACTIONS"));
 }
 
+/* A place where the call may go well: sql answers pipeline, execution, stage, newest
+ * first. Everything else is tried by the dice besides. */
+struct place {
+	char *pipeline, *id, *stage;
+};
+
+static void clean_place(struct place *at)
+{
+	free(at->pipeline);
+	free(at->id);
+	free(at->stage);
+}
+
+static struct place first_place(struct play *p, const char *sql)
+{
+	CLEAN(stmt) struct stmt q;
+	struct mh_err err = MH_ERR_INIT;
+
+	store_query(p->w->store, &q, sql, "i", (int64_t)dice(p, 4));
+	if (stmt_next(&q, &err) != 1)
+		return (struct place){ 0 };
+	return (struct place){
+		.pipeline = mh_strdup(stmt_text(&q, 0)),
+		.id = mh_strdup(stmt_text(&q, 1)),
+		.stage = mh_strdup(stmt_text(&q, 2)),
+	};
+}
+
+static struct place pick_place(struct play *p, const char *sql)
+{
+	struct place at = { 0 };
+
+	if (dice(p, 4) > 0)
+		return first_place(p, sql);
+	at.id = pick_execution(p, &at.pipeline);
+	at.stage = mh_strdup(stage_names[dice(p, 4)]);
+	return at;
+}
+
 static void step_rollback(struct play *p)
 {
-	CLEAN(free) char *pipeline = NULL;
-	CLEAN(free) char *id = pick_execution(p, &pipeline);
+	CLEAN(place)
+	struct place at = pick_place(
+		p,
+		"SELECT s.pipeline, e.id, s.stage FROM stage_executions s JOIN"
+		" executions e ON e.seq = s.execution WHERE s.status = 'Succeeded' AND"
+		" s.locked AND s.stage_index > 0 ORDER BY s.seq DESC LIMIT 1 OFFSET ?");
 
-	if (id)
+	if (at.id)
 		may_call(p, "RollbackStage",
 			 mh_format("{'pipelineName':'%s','targetPipelineExecutionId':"
 				   "'%s','stageName':'%s'}",
-				   pipeline, id, stage_names[dice(p, 4)]));
+				   at.pipeline, at.id, at.stage));
 }
 
 static void step_override(struct play *p)
 {
-	CLEAN(free) char *pipeline = NULL;
-	CLEAN(free) char *id = pick_execution(p, &pipeline);
+	CLEAN(place)
+	struct place at = pick_place(
+		p, "SELECT c.pipeline, e.id, c.stage FROM conditions c JOIN executions e"
+		   " ON e.seq = c.execution WHERE c.status IN ('InProgress', 'Failed')"
+		   " ORDER BY c.seq DESC LIMIT 1 OFFSET ?");
 
-	if (id)
+	if (at.id)
 		may_call(p, "OverrideStageCondition",
 			 mh_format("{'pipelineName':'%s','pipelineExecutionId':'%s',"
 				   "'stageName':'%s','conditionType':'%s'}",
-				   pipeline, id, stage_names[dice(p, 4)],
+				   at.pipeline, at.id, at.stage,
 				   dice(p, 2) ? "BEFORE_ENTRY" : "ON_SUCCESS"));
 }
 
