@@ -79,6 +79,34 @@ static void a_stage_is_skipped_and_the_pipeline_goes_on(void **state)
 			    "UnableToRollbackStageException");
 }
 
+static void what_may_be_skipped_cannot_be_overridden(void **state)
+{
+	struct world *w = *state;
+	const char *id = create(w, "'beforeEntry':" CONDITIONS("SKIP", LAMBDA("L")));
+	struct handed job;
+
+	produce(w, "1");
+	job = take(w, "Lambda");
+	assert_string_equal(override(w, id, "BEFORE_ENTRY"),
+			    "ConditionNotOverridableException");
+	assert_string_equal(condition(w, "beforeEntry", STATUS), "InProgress");
+	fail_job(w, job.id);
+	assert_string_equal(stage_state(w, "p", "Build"), "Skipped");
+}
+
+static void a_rule_and_an_action_may_have_one_name(void **state)
+{
+	struct world *w = *state;
+
+	create(w, "'onSuccess':" CONDITIONS("FAIL", LAMBDA("B")));
+	produce(w, "1");
+	work(w, "Make");
+	assert_string_equal(action_state(w, "p", "Build", "B", "status"), "Succeeded");
+	assert_string_equal(condition(w, "onSuccess", RULES STATUS), "InProgress");
+	work(w, "Lambda");
+	assert_string_equal(work(w, "Ship"), newest(w, "p"));
+}
+
 static void the_last_stage_can_be_skipped(void **state)
 {
 	struct world *w = *state;
@@ -410,6 +438,8 @@ int main(void)
 		TEST(an_entry_that_is_granted_lets_the_actions_run),
 		TEST(an_entry_that_is_not_granted_fails_the_stage),
 		TEST(a_stage_is_skipped_and_the_pipeline_goes_on),
+		TEST(what_may_be_skipped_cannot_be_overridden),
+		TEST(a_rule_and_an_action_may_have_one_name),
 		TEST(the_last_stage_can_be_skipped),
 		TEST(all_rules_are_asked_and_each_must_succeed),
 		TEST(the_lock_is_held_while_conditions_are_asked),

@@ -101,6 +101,34 @@ static void an_alarm_is_waited_for(void **state)
 	assert_string_equal(stage_state(w, "p", "Build"), "Failed");
 }
 
+static void an_alarm_is_waited_for_no_longer_than_the_rule_may_take(void **state)
+{
+	static const struct {
+		int limit_minutes, ends_minutes;
+	} rows[] = { { 5, 5 }, { 20, 10 } };
+	struct world *w = *state;
+
+	set_alarm(w, "a", "ALARM");
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		CLEAN(free)
+		char *gates = mh_format(
+			"'beforeEntry':" CONDITIONS(
+				"FAIL", "{'name':'R','ruleTypeId':{'category':'Rule',"
+					"'provider':'CloudWatchAlarm'},'configuration':"
+					"{'AlarmName':'a','WaitTime':'10'},"
+					"'timeoutInMinutes':%d}"),
+			rows[i].limit_minutes);
+
+		create(w, gates);
+		produce(w, "1");
+		pass_time(w, rows[i].ends_minutes * 60 * SECOND - 1);
+		assert_string_equal(stage_state(w, "p", "Build"), "InProgress");
+		pass_time(w, 1);
+		assert_string_equal(stage_state(w, "p", "Build"), "Failed");
+		call(w, "DeletePipeline", "{'name':'p'}");
+	}
+}
+
 static void an_alarm_that_nobody_knows_is_an_error(void **state)
 {
 	struct world *w = *state;
@@ -204,6 +232,7 @@ int main(void)
 		TEST(commands_come_as_one_script_with_their_artifacts),
 		TEST(a_rule_has_its_time_and_no_more),
 		TEST(an_alarm_is_waited_for),
+		TEST(an_alarm_is_waited_for_no_longer_than_the_rule_may_take),
 		TEST(an_alarm_that_nobody_knows_is_an_error),
 		TEST(a_window_is_open_or_not),
 		TEST(rule_executions_come_in_pages),
