@@ -3,7 +3,7 @@
     cp = Client(place, emulator.endpoint)       skips where node or the SDK is missing
     cp.get_pipeline(name="p")                   what only looks is asked by boto3 too: both must read the same
 
-The SDK is looked for in $MH_NODE_MODULES and where packages of the whole machine lie:
+The SDK is looked for in $MH_NODE_MODULES, on $NODE_PATH and where packages of the whole machine lie:
 `npm install --prefix DIR @aws-sdk/client-codepipeline`, then MH_NODE_MODULES=DIR/node_modules.
 """
 import json
@@ -24,8 +24,8 @@ SCRIPT = os.path.join(SRC, "tests", "fixtures", "js_sdk.cjs")
 
 def modules():
     """The directory that holds the SDK, or None."""
-    for path in (os.environ.get("MH_NODE_MODULES"), "/usr/local/lib/node_modules", "/usr/lib/node_modules",
-                 "/usr/share/nodejs"):
+    for path in (os.environ.get("MH_NODE_MODULES"), *os.environ.get("NODE_PATH", "").split(":"),
+                 "/usr/local/lib/node_modules", "/usr/lib/node_modules", "/usr/share/nodejs"):
         if path and os.path.isdir(os.path.join(path, "@aws-sdk", "client-codepipeline")):
             return path
     return None
