@@ -130,10 +130,6 @@ static int serve(const struct front *f, const struct front_request *r, struct wo
 	if (auth_check(f->settings, f->creds_key, r->signed_request, clock_wall_ms(),
 		       writer_now_ms(f->writer), arn, err) != 0)
 		return -1;
-	if (!w->op->run)
-		return api_fail(err, "UnknownOperationException",
-				"%s is not implemented yet by millhand-emulator",
-				w->op->name);
 	if (read_body(r, &w->in, err) != 0 ||
 	    validate_input(w->shapes->input, w->in, err) != 0)
 		return -1;

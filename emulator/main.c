@@ -242,6 +242,7 @@ static int start_events(struct emulator *e, struct mh_err *err)
 static int start(struct emulator *e, struct mh_err *err)
 {
 	struct server_options options = { .front = { .settings = e->settings } };
+	struct api_error refused = { 0 };
 
 	/* libcurl's start must come before the first thread. */
 	if (sink_http_init(err) != 0 || model_new(&e->model, err) != 0 ||
@@ -262,6 +263,8 @@ static int start(struct emulator *e, struct mh_err *err)
 	if (builtin_pool_start(e->pool, e->writer, e->s3, e->settings, err) != 0)
 		return -1;
 	e->pool_started = true;
+	if (writer_call(e->writer, engine_schedules_set, NULL, NULL, &refused) != 0)
+		return mh_err_set(err, MH_E_SYS, "schedules: %s", refused.message);
 	if (watcher_start(e->writer, e->settings, &e->watcher, err) != 0)
 		return -1;
 	start_admin(e);

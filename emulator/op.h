@@ -74,7 +74,7 @@ uint64_t op_work_bit(const char *type);
 struct op {
 	const char *name; /* as in the service model */
 	/* *out starts as an empty object, owned by the caller; 0, or -1 with *err set
-	 * (the savepoint is rolled back). NULL: known, but not implemented yet. */
+	 * (the savepoint is rolled back). */
 	int (*run)(struct op_ctx *ctx, struct json_object *in, struct json_object *out,
 		   struct api_error *err);
 };

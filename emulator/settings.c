@@ -5,6 +5,7 @@
 
 #include "emulator/events/delivery.h"
 #include "emulator/offer.h"
+#include "emulator/schedules.h"
 #include "emulator/third_party.h"
 #include "lib/base/buf.h"
 #include "lib/base/str.h"
@@ -220,6 +221,12 @@ const struct conf_key settings_keys[] = {
 	  AT(register_types),
 	  .def = "false",
 	  .help = "UpdateActionType also makes action types that do not exist" },
+	{ .path = "schedules",
+	  .type = CONF_GROUPS,
+	  AT(schedules),
+	  .sub = schedule_keys,
+	  .sub_size = sizeof(struct settings_schedule),
+	  .help = "when pipelines start by themselves; absent: never" },
 	{ .path = "source_events",
 	  .type = CONF_BOOL,
 	  AT(source_events),
@@ -576,7 +583,7 @@ int settings_check(const struct settings *s, struct mh_err *err)
 				  "tls_cert and tls_key belong together: %s is missing",
 				  s->tls_cert ? "tls_key" : "tls_cert");
 	if (offers_check(s, err) != 0 || third_party_check(s, err) != 0 ||
-	    delivery_check(s, err) != 0)
+	    schedules_check(s, err) != 0 || delivery_check(s, err) != 0)
 		return -1;
 	return settings_split_listen(s->listen, &host, &port, err);
 }

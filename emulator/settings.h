@@ -45,6 +45,11 @@ struct settings_approval_target {
 	char *authorization;
 };
 
+struct settings_schedule {
+	char *pipeline, *cron;
+	char *time_zone; /* absent: UTC */
+};
+
 struct settings {
 	char *listen; /* "127.0.0.1:4599"; port 0 takes a free one */
 	char *data_dir; /* everything the emulator keeps */
@@ -65,6 +70,7 @@ struct settings {
 	struct conf_list event_targets; /* struct settings_event_target */
 	struct conf_list approval_targets; /* struct settings_approval_target */
 	bool register_types; /* UpdateActionType makes types that do not exist (C15) */
+	struct conf_list schedules; /* struct settings_schedule: schedules.h */
 	bool source_events; /* changes start pipelines whose source says
 			       PollForSourceChanges=false, too */
 	/* Knobs (semantics G). */

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "emulator/engine/engine.h"
 #include "emulator/quiet.h"
 #include "emulator/store/executions.h"
 #include "lib/base/clock.h"
@@ -83,7 +84,8 @@ static int tx_set(struct op_ctx *ctx, void *arg, struct api_error *err)
 	if (vclock_set(ctx->clock, ctx->store, *wanted, &e) != 0)
 		return api_fail_internal(err, &e);
 	ctx->new_work = UINT64_MAX; /* who waits for jobs looks at the new time */
-	return 0;
+	ctx->now_ms = to;
+	return engine_schedules_set(ctx, NULL, err); /* they may be due sooner now */
 }
 
 static int read_mode(const struct admin_call *call, int64_t *ret, struct api_error *err)

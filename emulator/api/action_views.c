@@ -1,5 +1,7 @@
-/* ListActionExecutions: the history of actions (semantics E18). */
+/* ListActionExecutions: the history of actions (semantics E18);
+ * ListDeployActionExecutionTargets. */
 #include "emulator/api/ops.h"
+#include "emulator/api/page.h"
 #include "emulator/api/view.h"
 #include "emulator/engine/engine.h"
 
@@ -97,4 +99,30 @@ int op_list_action_executions(struct op_ctx *ctx, struct json_object *in,
 	if (rows.count > count)
 		view_page_next(ctx, f.what, out, rows.items[count - 1].seq);
 	return 0;
+}
+
+/* ---- ListDeployActionExecutionTargets (semantics B) ---- */
+
+/* Nothing that deploys here, S3 and what workers do, tells of single targets: there are
+ * none to list. */
+int op_list_deploy_targets(struct op_ctx *ctx, struct json_object *in,
+			   struct json_object *out, struct api_error *err)
+{
+	const char *pipeline = json_opt_str(in, "pipelineName", NULL);
+	const char *id = json_opt_str(in, "actionExecutionId", "");
+	CLEAN(pipeline) struct pipeline p = { 0 };
+	CLEAN(free) char *what = mh_concat("ListDeployActionExecutionTargets/", id);
+	CLEAN(free) char *after = NULL;
+	struct mh_err e = MH_ERR_INIT;
+	bool found;
+
+	json_put_obj(out, "targets", json_object_new_array());
+	if (pipeline && pipeline_load(ctx, pipeline, 0, &p, err) != 0)
+		return -1;
+	if (action_executions_exists(ctx->store, pipeline, id, &found, &e) != 0)
+		return api_fail_internal(err, &e);
+	if (!found)
+		return api_fail(err, "ActionExecutionNotFoundException",
+				"There is no action execution with ID '%.128s'", id);
+	return page_open(ctx, what, json_opt_str(in, "nextToken", NULL), &after, err);
 }

@@ -39,6 +39,7 @@ OP(op_get_pipeline_execution);
 OP(op_get_pipeline_state);
 OP(op_list_action_executions);
 OP(op_list_pipeline_executions);
+OP(op_list_deploy_targets);
 OP(op_put_action_revision);
 /* control.c */
 OP(op_disable_stage_transition);

@@ -1,4 +1,4 @@
-/* Every operation of the service model, by name. NULL: known, not there yet. */
+/* Every operation of the service model, by name. */
 #include "emulator/api/ops.h"
 
 const struct op op_table[] = {
@@ -20,7 +20,7 @@ const struct op op_table[] = {
 	{ "GetThirdPartyJobDetails", op_get_third_party_job_details },
 	{ "ListActionExecutions", op_list_action_executions },
 	{ "ListActionTypes", op_list_action_types },
-	{ "ListDeployActionExecutionTargets", NULL },
+	{ "ListDeployActionExecutionTargets", op_list_deploy_targets },
 	{ "ListPipelineExecutions", op_list_pipeline_executions },
 	{ "ListPipelines", op_list_pipelines },
 	{ "ListRuleExecutions", op_list_rule_executions },

@@ -1,6 +1,8 @@
-/* Timers: the time limits of actions (semantics C11). */
+/* Timers: the time limits of actions (semantics C11), scheduled starts. */
 #include "emulator/engine/engine.h"
 #include "emulator/engine/internal.h"
+#include "emulator/engine/schedules.h"
+#include "emulator/store/sources.h"
 
 static int time_out(struct op_ctx *ctx, int64_t action, struct mh_err *err)
 {
@@ -28,14 +30,19 @@ int engine_fire_due(struct op_ctx *ctx, bool *ret_fired, struct api_error *err)
 	    (action && time_out(ctx, action, &e) != 0))
 		return api_fail_internal(err, &e);
 	*ret_fired = action != 0;
-	return 0;
+	return action ? 0 : schedule_fire(ctx, ret_fired, err);
 }
 
 int64_t engine_next_due(struct op_ctx *ctx)
 {
 	struct mh_err e = MH_ERR_INIT;
-	int64_t due_ms = -1;
+	int64_t due_ms = -1, schedule_ms = -1;
 
 	/* A store that fails here fails the next call too, which tells it. */
-	return timers_next(ctx->store, &due_ms, &e) == 0 ? due_ms : -1;
+	if (timers_next(ctx->store, &due_ms, &e) != 0 ||
+	    schedules_next(ctx->store, &schedule_ms, &e) != 0)
+		return -1;
+	if (due_ms < 0 || (schedule_ms >= 0 && schedule_ms < due_ms))
+		return schedule_ms;
+	return due_ms;
 }

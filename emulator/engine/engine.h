@@ -15,6 +15,9 @@
 /* For writer_options. */
 int engine_fire_due(struct op_ctx *ctx, bool *ret_fired, struct api_error *err);
 int64_t engine_next_due(struct op_ctx *ctx);
+/* A writer_fn, once at the start: the rows of scheduled starts become what the settings
+ * say. */
+int engine_schedules_set(struct op_ctx *ctx, void *arg, struct api_error *err);
 
 /* ---- executions ---- */
 

@@ -259,6 +259,23 @@ int action_executions_get(struct store *s, int64_t seq, struct action_execution 
 				  (long long)seq);
 }
 
+int action_executions_exists(struct store *s, const char *pipeline, const char *id,
+			     bool *ret, struct mh_err *err)
+{
+	CLEAN(stmt) struct stmt q;
+	int rc;
+
+	store_query(s, &q,
+		    "SELECT 1 FROM action_executions WHERE id = ?"
+		    " AND pipeline = coalesce(?, pipeline)",
+		    "ss", id, pipeline);
+	rc = stmt_next(&q, err);
+	if (rc < 0)
+		return -1;
+	*ret = rc == 1;
+	return 0;
+}
+
 int action_executions_of_stage(struct store *s, int64_t stage_execution, int64_t from_seq,
 			       struct action_execution_list *ret, struct mh_err *err)
 {

@@ -66,6 +66,9 @@ int action_executions_insert(struct store *s, struct action_execution *a,
 int action_executions_save(struct store *s, const struct action_execution *a,
 			   struct mh_err *err) MH_MUST_CHECK;
 /* NOTFOUND when there is none. */
+/* By id; pipeline NULL: of any. */
+int action_executions_exists(struct store *s, const char *pipeline, const char *id,
+			     bool *ret, struct mh_err *err) MH_MUST_CHECK;
 int action_executions_get(struct store *s, int64_t seq, struct action_execution *ret,
 			  struct mh_err *err) MH_MUST_CHECK;
 /* Those of a stage execution from from_seq on, oldest first. */

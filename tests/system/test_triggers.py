@@ -5,8 +5,9 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from mh.admin import Admin  # noqa: E402
 from mh.git import Git  # noqa: E402
-from mh.programs import SHARED, SRC, Place, wait_for  # noqa: E402
+from mh.programs import EMULATOR, SHARED, SRC, Place, wait_for  # noqa: E402
 from mh.tap import check, equal, raises, run, story  # noqa: E402
 
 ROLE = "arn:aws:iam::000000000000:role/r"
@@ -31,7 +32,7 @@ def codecommit(**configuration):
 
 
 def s3(**configuration):
-    return action("Source", "Source", "S3", dict({"S3Bucket": "in", "S3ObjectKey": "src.zip"}, **configuration), ["Src"])
+    return action("Source", "Source", "S3", dict({"S3Bucket": "uploads", "S3ObjectKey": "src.zip"}, **configuration), ["Src"])
 
 
 def pipeline(source, triggers=None, name="p", mode="SUPERSEDED", **more):
@@ -62,9 +63,6 @@ class World:
     def begin(self, name):
         self.emulator = self.place.emulator(*self.options, name=name)
         self.cp = self.emulator.client("codepipeline")
-
-    def restart(self, how="kill"):
-        getattr(self.emulator, how)()
 
     def executions(self, name="p"):
         """Oldest first: (trigger type, what its source took)."""
@@ -249,6 +247,70 @@ def a_pipeline_made_anew_is_not_started_by_what_was_before():
         git.commit({"a": "3"}, "no longer its branch")
         commit = git.commit({"a": "4"}, "its branch", "next")
         equal(w.wait(3)[-1], ("PollForSourceChanges", commit))
+
+
+@story
+def a_new_object_starts_its_pipeline_at_once():
+    with Place() as place:
+        w = World(place)
+        objects = w.emulator.client("s3")
+        for bucket in ("uploads", "versions"):
+            objects.create_bucket(Bucket=bucket)
+            objects.put_object(Bucket=bucket, Key="src.zip", Body=b"0")
+        objects.put_bucket_versioning(Bucket="versions", VersioningConfiguration={"Status": "Enabled"})
+        for name, source in (("polled", s3()), ("events", s3(PollForSourceChanges="false")),
+                             ("versions", s3(S3Bucket="versions"))):
+            w.cp.create_pipeline(pipeline=pipeline(source, name=name, mode="QUEUED"))
+            w.wait(1, name)
+        objects.put_object(Bucket="uploads", Key="other.zip", Body=b"1")
+        objects.put_object(Bucket="uploads", Key="src.zip", Body=b"1")
+        equal([t for t, _ in w.wait(2, "polled")], ["PollForSourceChanges"])
+        objects.copy_object(Bucket="uploads", Key="src.zip", CopySource="uploads/other.zip")
+        w.wait(3, "polled")
+        upload = objects.create_multipart_upload(Bucket="uploads", Key="src.zip")["UploadId"]
+        part = objects.upload_part(Bucket="uploads", Key="src.zip", UploadId=upload, PartNumber=1, Body=b"2")["ETag"]
+        objects.complete_multipart_upload(Bucket="uploads", Key="src.zip", UploadId=upload,
+                                          MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part}]})
+        w.wait(4, "polled")
+        w.wait(1, "events")
+        # Each execution has the version that started it, whatever came after.
+        versions = [objects.put_object(Bucket="versions", Key="src.zip", Body=str(n).encode())["VersionId"]
+                    for n in range(3)]
+        equal([r for _, r in w.wait(4, "versions")], versions)
+
+
+@story
+def a_schedule_starts_pipelines_by_the_clock():
+    with Place() as place:
+        w = World(place, "--admin", conf="""schedules = (
+            { pipeline = "p"; cron = "30 6 ? * MON-FRI *"; time_zone = "UTC+01:00"; },
+            { pipeline = "none"; cron = "cron(0 0 1 * ? *)"; } );\n""")
+        admin = Admin(w.emulator)
+        admin.virtual("2026-11-20T05:00:00Z")
+        w.cp.create_pipeline(pipeline=pipeline(s3(), mode="QUEUED"))
+        equal(len(w.executions()), 1)
+        admin.advance(minutes=29)
+        equal(len(w.executions()), 1, "05:29 is 06:29 there")
+        admin.advance(minutes=1)
+        listed = w.cp.list_pipeline_executions(pipelineName="p")["pipelineExecutionSummaries"]
+        equal(listed[0]["trigger"], {"triggerType": "CloudWatchEvent",
+                                     "triggerDetail": "arn:aws:events:us-east-1:000000000000:rule/p-schedule"})
+        equal(len(listed), 2)
+        admin.advance(days=4)
+        equal(len(w.executions()), 4, "Saturday and Sunday are no working days")
+
+
+@story
+def schedules_that_cannot_be_understood_stop_the_start():
+    with Place() as place:
+        for row, words in (('pipeline = "p"; cron = "0 25 * * ? *";', ("hours '25'", 'pipeline = "p"')),
+                           ('pipeline = "p"; cron = "* * * * ? *"; time_zone = "Mars/Base";', ("Mars/Base",)),
+                           ('pipeline = "p";', ("cron",))):
+            with open(place.path("bad.conf"), "w") as f:
+                f.write(f"schedules = ( {{ {row} }} );\n")
+            done = place.run([EMULATOR, "--config", place.path("bad.conf"), "--data-dir", place.path("d"), "--check"],
+                             check=False)
+            check(done.returncode != 0 and all(w in done.stderr for w in words), done.stderr)
 
 
 @story

@@ -115,6 +115,34 @@ static void a_deleted_pipelines_revisions_are_forgotten(void **state)
 	assert_string_not_equal(before, after);
 }
 
+/* ---- what deployments tell ---- */
+
+static void a_deployment_has_no_single_targets(void **state)
+{
+	struct world *w = *state;
+	const char *id;
+
+	create_pipeline(w, "p", "SUPERSEDED");
+	id = text_at(call(w, "ListActionExecutions", "{'pipelineName':'p'}"),
+		     "actionExecutionDetails[0].actionExecutionId");
+	assert_string_equal(json_text(call(w, "ListDeployActionExecutionTargets",
+					   "{'pipelineName':'p','actionExecutionId':"
+					   "'%s','filters':[{'name':'TARGET_STATUS',"
+					   "'values':['Failed']}]}",
+					   id)),
+			    "{\"targets\":[]}");
+	call(w, "ListDeployActionExecutionTargets", "{'actionExecutionId':'%s'}", id);
+	assert_string_equal(fails(w, "ListDeployActionExecutionTargets",
+				  "{'pipelineName':'q','actionExecutionId':'%s'}", id),
+			    "PipelineNotFoundException");
+	assert_string_equal(fails(w, "ListDeployActionExecutionTargets",
+				  "{'pipelineName':'p','actionExecutionId':'x'}"),
+			    "ActionExecutionNotFoundException");
+	assert_string_equal(fails(w, "ListDeployActionExecutionTargets",
+				  "{'actionExecutionId':'%s','nextToken':'AAAA'}", id),
+			    "InvalidNextTokenException");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -128,6 +156,8 @@ int main(void)
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			a_deleted_pipelines_revisions_are_forgotten, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_deployment_has_no_single_targets, setup,
+						teardown),
 	};
 
 	return cmocka_run_group_tests_name("engine_sources", tests, NULL, NULL);

@@ -43,7 +43,6 @@ static int fake_delete(struct op_ctx *ctx, struct json_object *in,
 const struct op op_table[] = {
 	{ "AcknowledgeJob", fake_acknowledge },
 	{ "DeletePipeline", fake_delete },
-	{ "RollbackStage", NULL },
 	{ NULL, NULL },
 };
 
@@ -221,10 +220,6 @@ static void faults_are_judged_in_order(void **state)
 		{ { TARGET("AcknowledgeJob"), NULL, "{", NULL, false },
 		  true,
 		  "MissingAuthenticationTokenException",
-		  400 },
-		{ { TARGET("RollbackStage"), NULL, "{", NULL, false },
-		  false,
-		  "UnknownOperationException",
 		  400 },
 		{ { TARGET("AcknowledgeJob"), NULL, "{\"nonce\":\"refuse\"", NULL,
 		    false },

@@ -60,6 +60,8 @@ class Server:
         with open(self.place.path("emulator.conf"), "w") as f:
             f.write(f"offer = {conf_value(OFFERS)};\nregister_types = true;\n"
                     f"git_root = {conf_value(self.place.path('git'))};\n")
+            # Of H_001_1, long after every other statement.
+            f.write('schedules = ( { pipeline = "h-001-1"; cron = "0 6 1 1 ? 2099"; } );\n')
             f.write("third_party = " + conf_value((
                 {"type": "Deploy/ThirdParty/Acme/1", "client_id": CLIENT, "client_token": CLIENT_TOKEN},)) + ";\n")
         os.makedirs(self.place.path("git"))
