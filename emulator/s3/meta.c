@@ -231,6 +231,25 @@ void meta_set_digests(struct object_row *row, const char *etag,
 	}
 }
 
+/* Not the name of any header: a client cannot set it. */
+#define PARTS_KEY "parts of this object"
+
+char *meta_parts(const struct object_row *row)
+{
+	CLEAN(json) struct json_object *headers = parse_own(row->headers);
+
+	return mh_strdup(json_opt_str(headers, PARTS_KEY, NULL));
+}
+
+void meta_set_parts(struct object_row *row, const char *parts)
+{
+	CLEAN(json) struct json_object *headers = parse_own(row->headers);
+
+	json_put_str(headers, PARTS_KEY, parts);
+	free(row->headers);
+	row->headers = mh_strdup(json_text(headers));
+}
+
 void meta_put_checksums(struct buf *b, const struct object_row *row)
 {
 	CLEAN(json) struct json_object *headers = parse_own(row->headers);
@@ -319,6 +338,7 @@ char *meta_merge_encryption(struct s3_request *r, const char *headers)
 	bool anew = s3_header(r, "x-amz-server-side-encryption") != NULL;
 
 	drop_checksum(merged);
+	json_object_object_del(merged, PARTS_KEY); /* a copy is one piece */
 	for (size_t i = 0; anew && i < ARRAY_LEN(kept_headers); i++) {
 		const char *name = kept_headers[i];
 

@@ -9,7 +9,7 @@
 #include "emulator/s3/private.h"
 #include "emulator/store/multipart.h"
 
-#define PARTS_MAX           10000
+#define PARTS_MAX           S3_PARTS_MAX
 #define MULTIPART_ALGORITHM "x-amz-checksum-algorithm"
 
 /* The request's uploadId, or "". */

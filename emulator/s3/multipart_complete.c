@@ -238,6 +238,15 @@ static int set_checksum(struct s3_request *r, const struct completion *c,
 	return 0;
 }
 
+static void set_parts(const struct completion *c, struct object_row *row)
+{
+	CLEAN(buf) struct buf b = BUF_INIT(PARTS_MAX * 24);
+
+	for (size_t i = 0; i < c->count; i++)
+		buf_printf(&b, "%s%lld", i > 0 ? "," : "", (long long)c->parts[i].size);
+	meta_set_parts(row, buf_text(&b));
+}
+
 static int check_promised_size(struct s3_request *r, const struct object_row *row)
 {
 	const char *text = s3_header(r, "x-amz-mp-object-size");
@@ -282,6 +291,7 @@ static int assemble(struct s3_request *r, struct completion *c, struct blob *b,
 	row->metadata = STEAL_PTR(c->upload.metadata);
 	row->headers = STEAL_PTR(c->upload.headers);
 	row->tags = STEAL_PTR(c->upload.tags);
+	set_parts(c, row);
 	return set_checksum(r, c, row) == 0 ? check_promised_size(r, row) : -1;
 }
 

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "emulator/s3/private.h"
+#include "lib/base/str.h"
 
 /* Headers that tell of the delete marker in the way, as S3 sends them with its error. */
 static int fail_find(struct s3_request *r, const struct tx_find *find,
@@ -43,13 +44,51 @@ static int check_conditions(struct s3_request *r, const struct object_row *row)
 	return conditions_check(&c, row->etag, row->modified_ms);
 }
 
+/* What Range or partNumber asks for; *ret_count is told with the latter, else 0. */
+static int choose_range(struct s3_request *r, const struct object_row *row,
+			struct range *ret, int64_t *ret_count)
+{
+	const char *text = s3_param(r, "partNumber");
+	const char *header = s3_header(r, MHD_HTTP_HEADER_RANGE);
+	CLEAN(free) char *parts = NULL;
+	struct mh_err err = MH_ERR_INIT;
+	int64_t number;
+
+	*ret_count = 0;
+	if (text == NULL) {
+		*ret = range_parse(header, row->size);
+		return 0;
+	}
+	if (header != NULL)
+		return s3_fail_text(r, "InvalidRequest",
+				    "Cannot specify both Range header and partNumber "
+				    "query parameter");
+	if (str_to_i64(text, 1, S3_PARTS_MAX, "partNumber", &number, &err) != 0)
+		return s3_fail_text(
+			r, "InvalidArgument",
+			"Part number must be an integer between 1 and %d, inclusive",
+			S3_PARTS_MAX);
+	parts = meta_parts(row);
+	*ret = range_of_part(parts, number, row->size, ret_count);
+	if (ret->kind == RANGE_UNSATISFIABLE) {
+		s3_error_detail(r, "ActualPartCount", "%lld", (long long)*ret_count);
+		return s3_fail(r, "InvalidPartNumber");
+	}
+	if (parts == NULL)
+		*ret_count = 0;
+	return 0;
+}
+
 static int answer_part(struct s3_request *r, const struct object_row *row, int take_fd)
 {
 	const char *header = s3_header(r, MHD_HTTP_HEADER_RANGE);
-	struct range range = range_parse(header, row->size);
 	CLEAN(fd) int fd = take_fd;
-	CLEAN(free) char *content_range = NULL;
+	CLEAN(free) char *content_range = NULL, *count_text = NULL;
+	struct range range;
+	int64_t count;
 
+	if (choose_range(r, row, &range, &count) != 0)
+		return -1;
 	if (range.kind == RANGE_UNSATISFIABLE) {
 		s3_error_detail(r, "RangeRequested", "%s", header);
 		s3_error_detail(r, "ActualObjectSize", "%lld", (long long)row->size);
@@ -57,7 +96,7 @@ static int answer_part(struct s3_request *r, const struct object_row *row, int t
 		s3_error_header(r, MHD_HTTP_HEADER_CONTENT_RANGE, content_range);
 		return s3_fail(r, "InvalidRange");
 	}
-	if (range.kind == RANGE_PART) {
+	if (range.kind == RANGE_PART && range.len > 0) {
 		content_range = mh_format("bytes %lld-%lld/%lld", (long long)range.start,
 					  (long long)(range.start + range.len - 1),
 					  (long long)row->size);
@@ -65,6 +104,10 @@ static int answer_part(struct s3_request *r, const struct object_row *row, int t
 	s3_answer_file(r, content_range ? 206 : 200, STEAL_FD(fd), range.start,
 		       range.len);
 	s3_answer_header(r, MHD_HTTP_HEADER_CONTENT_RANGE, content_range);
+	if (count > 0) {
+		count_text = mh_format("%lld", (long long)count);
+		s3_answer_header(r, "x-amz-mp-parts-count", count_text);
+	}
 	meta_to_answer(r, row, content_range != NULL);
 	return 0;
 }
@@ -120,6 +163,19 @@ static void put_checksum(struct buf *b, const struct object_row *row)
 	buf_puts(b, "</Checksum>");
 }
 
+static void put_part_count(struct buf *b, const struct object_row *row)
+{
+	CLEAN(free) char *parts = meta_parts(row);
+	int64_t count;
+
+	if (parts == NULL)
+		return;
+	(void)range_of_part(parts, 1, row->size, &count); /* the count is wanted */
+	buf_puts(b, "<ObjectParts>");
+	xml_element_i64(b, "PartsCount", count);
+	buf_puts(b, "</ObjectParts>");
+}
+
 int op_get_attributes(struct s3_request *r)
 {
 	CLEAN(tx_find) struct tx_find find = { 0 };
@@ -136,6 +192,8 @@ int op_get_attributes(struct s3_request *r)
 		xml_element(&b, "ETag", find.row.etag);
 	if (is_asked_for(r, "Checksum"))
 		put_checksum(&b, &find.row);
+	if (is_asked_for(r, "ObjectParts"))
+		put_part_count(&b, &find.row);
 	if (is_asked_for(r, "StorageClass"))
 		xml_element(&b, "StorageClass", "STANDARD");
 	if (is_asked_for(r, "ObjectSize"))

@@ -35,6 +35,8 @@ static const struct s3_op ops[] = {
 	  op_delete_tagging },
 	{ "GET", S3_OBJECT, "attributes", S3_BODY_NONE, S3_RIGHT_NONE,
 	  op_get_attributes },
+	{ "GET", S3_OBJECT, "partNumber", S3_BODY_NONE, S3_RIGHT_READ, op_get_object },
+	{ "HEAD", S3_OBJECT, "partNumber", S3_BODY_NONE, S3_RIGHT_HEAD, op_get_object },
 	{ "GET", S3_OBJECT, NULL, S3_BODY_NONE, S3_RIGHT_READ, op_get_object },
 	{ "HEAD", S3_OBJECT, NULL, S3_BODY_NONE, S3_RIGHT_HEAD, op_get_object },
 	{ "PUT", S3_OBJECT, NULL, S3_BODY_OBJECT, S3_RIGHT_WRITE, op_put_object },

@@ -28,6 +28,7 @@
 #define S3_METADATA_MAX    2048 /* bytes of x-amz-meta-* names and values, as S3 */
 #define S3_REQUEST_ID_SIZE 17
 #define S3_DETAILS_MAX     8
+#define S3_PARTS_MAX       10000
 
 struct s3 {
 	const struct settings *settings;
@@ -259,6 +260,10 @@ const struct checksum_name *meta_checksum_of(const struct object_row *row);
 /* type: "FULL_OBJECT", of all bytes, or "COMPOSITE", of the parts' checksums. */
 void meta_set_checksum(struct object_row *row, const struct checksum_name *checksum,
 		       const char *value, const char *type);
+/* How long each part of an object was that came in parts: "5242880,77"; NULL: it did not.
+ * The caller frees it. */
+char *meta_parts(const struct object_row *row);
+void meta_set_parts(struct object_row *row, const char *parts);
 void meta_drop_checksum(struct object_row *row);
 /* Ends the digests that were asked for, as the row's ETag (or etag, without MD5) and
  * checksum (NULL for none). */

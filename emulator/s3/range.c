@@ -65,6 +65,26 @@ struct range range_parse(const char *header, int64_t size)
 	return part(first, last, size);
 }
 
+struct range range_of_part(const char *parts, int64_t number, int64_t size,
+			   int64_t *ret_count)
+{
+	struct range found = { .kind = RANGE_UNSATISFIABLE };
+	int64_t start = 0, len;
+
+	*ret_count = 0;
+	if (parts == NULL) {
+		*ret_count = 1;
+		return number == 1 ? (struct range){ RANGE_PART, 0, size } : found;
+	}
+	while (take_number(&parts, &len)) {
+		if (++*ret_count == number)
+			found = (struct range){ RANGE_PART, start, len };
+		start += len;
+		parts += *parts == ',';
+	}
+	return found;
+}
+
 int etag_in_list(const char *list, const char *etag)
 {
 	size_t len = strlen(etag);

@@ -22,6 +22,12 @@ struct range {
  * "a-" and "-n"; several ranges, other units and nonsense mean the whole object. */
 struct range range_parse(const char *header, int64_t size);
 
+/* The bytes of the n-th part of an object that came in parts of these lengths ("5,5,2";
+ * NULL: it came whole, and is its own first part). UNSATISFIABLE when there is none;
+ * *ret_count: how many there are. */
+struct range range_of_part(const char *parts, int64_t number, int64_t size,
+			   int64_t *ret_count);
+
 struct conditions {
 	/* The headers as they came; NULL when absent. */
 	const char *if_match, *if_none_match;

@@ -271,6 +271,29 @@ def a_whole_objects_crc_is_made_of_its_parts():
 
 
 @story
+def an_object_is_read_by_the_parts_it_came_in():
+    parts = [PART, PART[::-1] + b"x", b"tail"]
+    with Place() as place:
+        s3 = place.emulator().client("s3")
+        s3.create_bucket(Bucket="bucket")
+        target, done = upload(s3, "k", parts, "CRC32", crc32)
+        s3.complete_multipart_upload(MultipartUpload={"Parts": done}, **target)
+        for n, part in enumerate(parts, 1):
+            got = s3.get_object(Bucket="bucket", Key="k", PartNumber=n)
+            equal((got["Body"].read() == part, got["PartsCount"], got["ResponseMetadata"]["HTTPStatusCode"]), (True, 3, 206))
+            equal(s3.head_object(Bucket="bucket", Key="k", PartNumber=n)["ContentLength"], len(part))
+        raises("InvalidPartNumber", s3.get_object, Bucket="bucket", Key="k", PartNumber=4)
+        raises("InvalidRequest", s3.get_object, Bucket="bucket", Key="k", PartNumber=1, Range="bytes=0-1")
+        equal(s3.get_object_attributes(Bucket="bucket", Key="k", ObjectAttributes=["ObjectParts"])["ObjectParts"]
+              ["TotalPartsCount"], 3)
+        s3.put_object(Bucket="bucket", Key="whole", Body=b"whole")
+        equal(s3.get_object(Bucket="bucket", Key="whole", PartNumber=1)["Body"].read(), b"whole")
+        raises("InvalidPartNumber", s3.get_object, Bucket="bucket", Key="whole", PartNumber=2)
+        s3.copy_object(Bucket="bucket", Key="copy", CopySource="bucket/k")
+        raises("InvalidPartNumber", s3.get_object, Bucket="bucket", Key="copy", PartNumber=2)
+
+
+@story
 def uploads_under_way_are_listed_by_pages():
     with Place() as place:
         s3 = place.emulator().client("s3")
