@@ -12,6 +12,8 @@
 
 #define LEDGER_RETRY_CAP_MS 10000
 #define PRUNE_EVERY_MS      (3600 * INT64_C(1000))
+#define GATHER_MS           2 /* a change waits so long for others, at most */
+#define GATHER_CLOSED_MS    20 /* and the end of a job */
 #define KEEP_ROWS           100 /* closed jobs that stay, however old */
 
 /* --- jobs ------------------------------------------------------------------------------
@@ -74,6 +76,7 @@ struct job *agent_add_job(struct agent *a, const struct job_record *take_record,
 		.slot = entry == ENTRY_GONE ? a->settings->actions.count : entry,
 		.dir_fd = -1,
 		.lock_fd = -1,
+		.listen_fd = -1,
 		.target_fd = -1,
 	};
 	job->run = run;
@@ -230,6 +233,43 @@ static bool needs_sync(const struct agent *a, bool *ret_any)
 	return sync;
 }
 
+/* What is under way for it may change its record in a moment. */
+static bool may_join(const struct job *job)
+{
+	static const bool moving[JOB_CLOSED + 1] = {
+		[JOB_ACKING] = true,    [JOB_OWNED] = true,   [JOB_FETCHING] = true,
+		[JOB_STARTED] = true,   [JOB_STORING] = true, [JOB_OUTCOME] = true,
+		[JOB_REPORTING] = true,
+	};
+
+	return !job->dirty && moving[job->rec.state];
+}
+
+/* A sync costs a disk as much for one job's change as for all of them. So while other
+ * jobs are under way, a change waits a moment for theirs; not longer than for the last
+ * of them, and not at all for one that is alone. Nothing leaves meanwhile, so this is
+ * as if the event had come later. A job that is closed needs no sync, and its record
+ * goes with the next one's, or soon. */
+static bool waits_for_more(struct agent *a, int64_t now, bool sync)
+{
+	bool others = false, effects = false;
+	int64_t patience_ms;
+
+	for (const struct job *job = a->jobs; job; job = job->next) {
+		others = others || may_join(job);
+		effects = effects || (job->effects && job->rec.state != JOB_CLOSED);
+	}
+	if (sync)
+		patience_ms = others ? GATHER_MS : 0;
+	else
+		patience_ms = effects ? 0 : GATHER_CLOSED_MS;
+	if (patience_ms == 0 || a->mode != MODE_RUN)
+		return false;
+	if (!a->gather_until_ms || a->gather_until_ms > now + patience_ms)
+		a->gather_until_ms = now + patience_ms;
+	return now < a->gather_until_ms;
+}
+
 static int write_dirty(struct agent *a, bool sync, struct mh_err *err)
 {
 	if (ledger_begin(a->ledger, sync, err) != 0)
@@ -308,10 +348,13 @@ static bool commit_changes(struct agent *a)
 	bool any;
 	bool sync = needs_sync(a, &any);
 
-	if (!any)
+	if (!any) {
+		a->gather_until_ms = 0;
 		return true;
-	if (a->ledger_at_ms > began)
+	}
+	if (a->ledger_at_ms > began || waits_for_more(a, began, sync))
 		return false;
+	a->gather_until_ms = 0;
 	if (!a->unwritten_ms)
 		a->unwritten_ms = began;
 	a->ledger_at_ms = 0;
@@ -399,6 +442,7 @@ static void set_timer(struct agent *a, int64_t next, int64_t now)
 			soonest(&next, job->run->target_at_ms);
 	}
 	soonest(&next, a->ledger_at_ms);
+	soonest(&next, a->gather_until_ms);
 	if (next == POLLER_NEVER) {
 		(void)uv_timer_stop(&a->timer); /* cannot fail */
 		return;

@@ -6,6 +6,13 @@
 #include "lib/base/log.h"
 #include "lib/base/macros.h"
 
+void agent_close_listener(struct job_run *run)
+{
+	if (run->listen_fd >= 0)
+		(void)close(run->listen_fd); /* the shim has its own */
+	run->listen_fd = -1;
+}
+
 void agent_release_run(struct job_run *run)
 {
 	agent_stop_asking(run);
@@ -14,6 +21,7 @@ void agent_release_run(struct job_run *run)
 	shim_free(run->shim);
 	jobdata_free(run->data);
 	agent_leave_target(run);
+	agent_close_listener(run);
 	if (run->lock_fd >= 0)
 		(void)close(run->lock_fd); /* gives the lock back */
 	if (run->dir_fd >= 0)
@@ -44,6 +52,23 @@ static void drop_oldest(struct agent *a, enum outcome_kind kind)
 		jobdir_remove(a->dirs, n[keep]);
 }
 
+/* The next job may have its directories. Not where another shim might still come for
+ * this one: its lock and its result are what would stop that. */
+static bool keep_for_next(struct agent *a, struct job *job)
+{
+	struct job_run *run = job->run;
+	const struct action_settings *action = agent_action(a, job);
+	bool ended = action && !action->sandbox.detach;
+
+	if (job->rec.state != JOB_CLOSED || job->rec.runs != 1 || run->listen_fd < 0 ||
+	    !zygote_is_sure(a->zygote) || a->disk_full)
+		return false;
+	if (run->lock_fd >= 0)
+		(void)close(run->lock_fd); /* gives the lock back */
+	run->lock_fd = -1;
+	return jobdir_keep(a->dirs, job->rec.n, &run->dir_fd, &run->listen_fd, ended);
+}
+
 void agent_clean(struct agent *a, struct job *job)
 {
 	struct job_run *run = job->run;
@@ -56,12 +81,15 @@ void agent_clean(struct agent *a, struct job *job)
 	jobdata_free(STEAL_PTR(run->data));
 	if (rec->state == JOB_CLOSED && rec->runs > 0 && kept(a, rec->kind) > 0 &&
 	    !a->disk_full) {
+		if (run->dir_fd >= 0)
+			jobdir_drop_socket(run->dir_fd);
 		jobdir_remove_archives(a->dirs, rec->n);
 		drop_oldest(a, rec->kind);
 		return;
 	}
 	FAULT_POINT("clean.before");
-	jobdir_remove(a->dirs, rec->n);
+	if (!keep_for_next(a, job))
+		jobdir_remove(a->dirs, rec->n);
 }
 
 struct keep {

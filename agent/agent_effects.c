@@ -189,10 +189,11 @@ void agent_prepare(struct agent *a, struct job *job)
 	if (run->dir_fd >= 0)
 		(void)close(run->dir_fd); /* of an earlier run */
 	run->dir_fd = -1;
+	agent_close_listener(run);
 	run->has_dirs = true;
 	FAULT_POINT("dirs.make");
 	if (jobdir_make(a->dirs, job->rec.n, run->data->input_count > 0, &run->dir_fd,
-			&err) != 0) {
+			&run->listen_fd, &err) != 0) {
 		(void)mh_err_wrap(&err, "the agent could not make the job's directories");
 		agent_fail_job(a, job, FAIL_SYSTEM, err.text);
 		return;

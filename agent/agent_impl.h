@@ -50,6 +50,8 @@ struct job_run {
 	bool handed; /* it gave us its result, and waits to hear that it is recorded */
 	bool mute; /* it speaks a protocol that we do not know */
 	int dir_fd, lock_fd; /* -1: not open */
+	int listen_fd; /* where its shim listens; -1: the shim alone knows, or none does
+			*/
 	int target_fd; /* lock of what it needs alone, until its shim has it; -1: none */
 	int64_t target_at_ms; /* look at that lock again then (monotonic) */
 	bool holds_slot, has_dirs;
@@ -163,6 +165,8 @@ struct agent {
 	int64_t active_ms; /* monotonic: when there last was a job */
 	int64_t ledger_at_ms; /* the ledger refused; try again then; 0: all is well */
 	int ledger_failures;
+	int64_t gather_until_ms; /* what changed waits for more (monotonic); 0: it does
+				    not */
 	int64_t pruned_ms;
 	struct watch *watches; /* one for each execution that has jobs here */
 	bool watch_denied; /* ListActionExecutions is not ours to call */
@@ -281,6 +285,7 @@ int64_t agent_backstop(struct agent *a, struct job *job, int64_t now_ms);
 void agent_clean(struct agent *a, struct job *job);
 int agent_sweep(struct agent *a, struct mh_err *err) MH_MUST_CHECK;
 void agent_release_run(struct job_run *run);
+void agent_close_listener(struct job_run *run);
 
 /* agent_poll.c */
 void agent_poll(void *ctx, size_t entry, int batch);

@@ -103,7 +103,8 @@ static int judge_outcome(struct agent *a, struct job *job, const char *text, siz
 	const struct action_settings *action = agent_action(a, job);
 	const struct jobdata *data = job->run->data;
 	const char *names[JOBDATA_ARTIFACTS_MAX];
-	struct outcome_expect expect = { .outputs_min = JOBDATA_ARTIFACTS_MAX };
+	struct outcome_expect expect = { .outputs_min = JOBDATA_ARTIFACTS_MAX,
+					 .n = job->rec.n };
 
 	/* After a restart of the agent the job's data are not here; the names are
 	 * then held against them when the outputs are stored. */
@@ -242,6 +243,7 @@ void agent_spawn(struct agent *a, struct job *job)
 				    .zygote = a->zygote,
 				    .spec = json_text(spec),
 				    .dir_fd = run->dir_fd,
+				    .listen_fd = &run->listen_fd,
 				    .keep_fd = run->target_fd };
 	struct shim_events events = events_for(job);
 	struct mh_err err = MH_ERR_INIT;
@@ -340,7 +342,8 @@ void agent_adopt(struct agent *a, struct job *job)
 		facts.dir_there = false;
 	}
 	facts.lock_held = holder != 0;
-	if (facts.dir_there && !facts.lock_held)
+	/* One that was made for it alone ends with it. */
+	if (facts.dir_there && !facts.lock_held && job->run->listen_fd < 0)
 		jobdir_drop_socket(job->run->dir_fd);
 	facts.never_begun = facts.dir_there && !facts.lock_held &&
 			    strcmp(job->rec.boot_id, a->boot_id) == 0 &&

@@ -10,10 +10,11 @@
 
 #include "lib/base/macros.h"
 
-#define RESERVE_FILE  "reserve"
-#define FILES_ENOUGH  65536
-#define FILES_SPARE   32 /* a reload, credentials, a removal, the zygote */
-#define FILES_PER_JOB 8 /* directory, lock, shim, its end, request, file, connections */
+#define RESERVE_FILE "reserve"
+#define FILES_ENOUGH 65536
+#define FILES_SPARE  32 /* a reload, credentials, a removal, the zygote */
+#define FILES_PER_JOB                                                                    \
+	9 /* directory, lock, socket, shim, its end, request, file, connections */
 
 const char *host_lack_name(enum host_lack lack)
 {

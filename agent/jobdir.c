@@ -1,4 +1,4 @@
-#include "agent/jobdir.h"
+#include "agent/jobdir_impl.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -15,18 +15,9 @@
 #include "lib/base/macros.h"
 #include "lib/base/str.h"
 
-#define NAME_SIZE  24
 #define OWNER_FILE ".millhand-agent" /* in a work directory: whose it is */
 
-struct jobdirs {
-	struct loop *loop;
-	int state_fd, jobs_fd, work_fd;
-	char *work_path;
-	unsigned removing;
-	bool swept; /* what is left alone was said */
-};
-
-static void name_of(int64_t n, char ret[NAME_SIZE])
+void jobdir_name(int64_t n, char ret[NAME_SIZE])
 {
 	(void)snprintf(ret, NAME_SIZE, "%lld", (long long)n);
 }
@@ -113,6 +104,10 @@ int jobdirs_open(const char *state_dir, const char *work_dir, struct loop *loop,
 				  .jobs_fd = STEAL_FD(jobs_fd),
 				  .work_fd = STEAL_FD(work_fd),
 				  .work_path = mh_strdup(work_dir) };
+	if (jobdir_spares_open(dirs, err) != 0) {
+		jobdirs_close(dirs);
+		return -1;
+	}
 	*ret = dirs;
 	return 0;
 }
@@ -122,6 +117,7 @@ void jobdirs_close(struct jobdirs *dirs)
 	if (!dirs)
 		return;
 	MH_ASSERT(dirs->removing == 0);
+	jobdir_spares_close(dirs);
 	(void)close(dirs->jobs_fd); /* directories: nothing to lose */
 	(void)close(dirs->work_fd);
 	(void)close(dirs->state_fd);
@@ -142,21 +138,50 @@ static int make_empty(int parent, const char *name, struct mh_err *err)
 
 /* As few directories as will do: each costs more than all else in here. The shim
  * makes those of the workspace, and "store" when it packs. */
-int jobdir_make(struct jobdirs *dirs, int64_t n, bool has_inputs, int *ret_fd,
-		struct mh_err *err)
+static int make_fetch(int fd, bool has_inputs, const char *name, struct mh_err *err)
 {
+	if (has_inputs && mkdirat(fd, "fetch", 0700) != 0)
+		return mh_err_sys(err, "make jobs/%s/fetch", name);
+	return 0;
+}
+
+static int make_from_spare(struct jobdirs *dirs, int64_t n, bool has_inputs,
+			   struct spare *s, struct mh_err *err)
+{
+	char name[NAME_SIZE];
+
+	jobdir_name(n, name);
+	if (!s->has_work && make_empty(dirs->work_fd, name, err) != 0)
+		return mh_err_wrap(err, "%s", dirs->work_path);
+	return make_fetch(s->dir_fd, has_inputs, name, err);
+}
+
+int jobdir_make(struct jobdirs *dirs, int64_t n, bool has_inputs, int *ret_fd,
+		int *ret_listen_fd, struct mh_err *err)
+{
+	struct spare spare;
 	char name[NAME_SIZE];
 	CLEAN(fd) int fd = -1;
 	CLEAN(fd) int lock_fd = -1;
 
-	name_of(n, name);
+	if (jobdir_take_spare(dirs, n, &spare)) {
+		if (make_from_spare(dirs, n, has_inputs, &spare, err) != 0) {
+			clean_fd(&spare.dir_fd);
+			clean_fd(&spare.listen_fd);
+			return -1;
+		}
+		*ret_fd = spare.dir_fd;
+		*ret_listen_fd = spare.listen_fd;
+		return 0;
+	}
+	jobdir_name(n, name);
 	if (make_empty(dirs->work_fd, name, err) != 0)
 		return mh_err_wrap(err, "%s", dirs->work_path);
 	if (make_empty(dirs->jobs_fd, name, err) != 0 ||
 	    fs_open_dir(dirs->jobs_fd, name, &fd, err) != 0)
 		return mh_err_wrap(err, "jobs");
-	if (has_inputs && mkdirat(fd, "fetch", 0700) != 0)
-		return mh_err_sys(err, "make jobs/%s/fetch", name);
+	if (make_fetch(fd, has_inputs, name, err) != 0)
+		return -1;
 	lock_fd = openat(fd, "lock", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
 			 0600);
 	if (lock_fd < 0)
@@ -170,7 +195,7 @@ int jobdir_open(struct jobdirs *dirs, int64_t n, int *ret_fd, struct mh_err *err
 	char name[NAME_SIZE];
 	int fd;
 
-	name_of(n, name);
+	jobdir_name(n, name);
 	fd = openat(dirs->jobs_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0 && errno == ENOENT)
 		return mh_err_set(err, MH_E_NOTFOUND, "jobs/%s is not there", name);
@@ -210,9 +235,11 @@ int jobdir_lock(int dir_fd, int *ret_lock_fd, pid_t *ret_holder, struct mh_err *
 
 bool jobdir_lock_is_blank(int lock_fd)
 {
-	struct stat st;
+	char first;
+	ssize_t n = pread(lock_fd, &first, 1, 0);
 
-	return fstat(lock_fd, &st) == 0 && st.st_size == 0;
+	/* Zeros: it served another job, which is over. */
+	return n == 0 || (n == 1 && first == '\0');
 }
 
 int jobdir_result(int dir_fd, struct buf *ret, struct mh_err *err)
@@ -302,7 +329,7 @@ static void queue_removal(struct jobdirs *dirs, int64_t n, enum removal_of of)
 	r->dirs = dirs;
 	r->of = of;
 	r->n = n;
-	name_of(n, r->name);
+	jobdir_name(n, r->name);
 	dirs->removing++;
 	if (uv_queue_work(loop_uv(dirs->loop), &r->work, remove_in_thread, removed) != 0)
 		MH_BUG("uv_queue_work"); /* fails for a missing callback alone */
@@ -311,6 +338,11 @@ static void queue_removal(struct jobdirs *dirs, int64_t n, enum removal_of of)
 void jobdir_remove(struct jobdirs *dirs, int64_t n)
 {
 	queue_removal(dirs, n, REMOVE_BOTH);
+}
+
+void jobdir_remove_work(struct jobdirs *dirs, int64_t n)
+{
+	queue_removal(dirs, n, REMOVE_WORK);
 }
 
 void jobdir_remove_archives(struct jobdirs *dirs, int64_t n)
@@ -388,9 +420,10 @@ int jobdirs_highest(struct jobdirs *dirs, int64_t *ret, struct mh_err *err)
 /* Whether it holds nothing but what the agent and its shims put there. */
 static bool is_ours(int parent, const char *name)
 {
-	static const char *const known[] = { ".",     "..",          "in",   "out",
-					     "tmp",   "lock",        "log",  "socket",
-					     "fetch", "result.json", "store" };
+	static const char *const known[] = {
+		".",   "..",     "in",    "out",         "tmp",   "lock",
+		"log", "socket", "fetch", "result.json", "store", SPARE_WORK
+	};
 	struct mh_err ignored;
 	struct dirent *entry;
 	bool ours = true;
@@ -436,7 +469,7 @@ static void sweep_one(void *ctx, int parent, int64_t n)
 
 	if (sweep->keep(sweep->ctx, n))
 		return;
-	name_of(n, name);
+	jobdir_name(n, name);
 	if (!is_ours(parent, name))
 		why = "it holds what no agent put there";
 	else if (is_in_use(sweep->dirs, name))
@@ -475,7 +508,7 @@ static void take_older(void *ctx, int parent, int64_t n)
 	if (n <= o->after || (o->found && n >= o->found) ||
 	    o->sweep.keep(o->sweep.ctx, n))
 		return;
-	name_of(n, name);
+	jobdir_name(n, name);
 	if (is_ours(parent, name) && !is_in_use(o->sweep.dirs, name))
 		o->found = n;
 }

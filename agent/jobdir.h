@@ -30,9 +30,17 @@ int jobdirs_open(const char *state_dir, const char *work_dir, struct loop *loop,
 void jobdirs_close(struct jobdirs *dirs);
 
 /* Directories for n with nothing in them but its lock, and "fetch" when there is
- * something to; *ret_fd is <state>/jobs/<n>. */
+ * something to; *ret_fd is <state>/jobs/<n>. They may have served another job: then
+ * *ret_listen_fd is the socket that listens in there (else it is untouched), and an
+ * empty log is there, and tmp/ in the workspace. */
 int jobdir_make(struct jobdirs *dirs, int64_t n, bool has_inputs, int *ret_fd,
-		struct mh_err *err) MH_MUST_CHECK;
+		int *ret_listen_fd, struct mh_err *err) MH_MUST_CHECK;
+/* Keeps the directories of n, which is over, for another job, when they are clean;
+ * takes both descriptors then. No shim may hold the lock or begin any more, and none of
+ * this process's descriptors of the lock may be open. with_work: no process of the job
+ * can be left. False: they are to be removed. */
+bool jobdir_keep(struct jobdirs *dirs, int64_t n, int *take_dir_fd, int *take_listen_fd,
+		 bool with_work);
 /* NOTFOUND when there is none. */
 int jobdir_open(struct jobdirs *dirs, int64_t n, int *ret_fd,
 		struct mh_err *err) MH_MUST_CHECK;

@@ -71,7 +71,7 @@ static const struct column columns[] = {
 
 struct ledger {
 	sqlite3 *db;
-	sqlite3_stmt *put, *was_ours;
+	sqlite3_stmt *put, *was_ours, *begin, *commit;
 	char *path;
 	int lock_fd;
 	int64_t next_n;
@@ -124,6 +124,20 @@ static int prepare(struct ledger *l, const char *sql, sqlite3_stmt **ret,
 	if (sqlite3_prepare_v2(l->db, sql, -1, ret, NULL) != SQLITE_OK)
 		return db_error(l, err, sql);
 	return 0;
+}
+
+/* A statement that is run again and again, without rows; prepared when there is none. */
+static int step(struct ledger *l, const char *sql, sqlite3_stmt **st, struct mh_err *err)
+{
+	int rc;
+
+	if (!*st && prepare(l, sql, st, err) != 0)
+		return -1;
+	rc = sqlite3_step(*st);
+	if (rc != SQLITE_DONE)
+		(void)db_error(l, err, sql);
+	(void)sqlite3_reset(*st); /* repeats the step's error, which is told already */
+	return rc == SQLITE_DONE ? 0 : -1;
 }
 
 /* One number, or 0 when there is no row. */
@@ -303,6 +317,8 @@ void ledger_close(struct ledger *l)
 		return;
 	sqlite3_finalize(l->put);
 	sqlite3_finalize(l->was_ours);
+	sqlite3_finalize(l->begin);
+	sqlite3_finalize(l->commit);
 	(void)sqlite3_close(l->db); /* cannot fail: no statement is left */
 	if (l->lock_fd >= 0)
 		(void)close(l->lock_fd); /* gives the lock back */
@@ -363,7 +379,7 @@ int ledger_begin(struct ledger *l, bool durable, struct mh_err *err)
 			return -1;
 		l->relaxed = !durable;
 	}
-	return run(l, "BEGIN IMMEDIATE", err);
+	return step(l, "BEGIN IMMEDIATE", &l->begin, err);
 }
 
 int ledger_put(struct ledger *l, const struct job_record *rec, struct mh_err *err)
@@ -386,7 +402,7 @@ int ledger_put(struct ledger *l, const struct job_record *rec, struct mh_err *er
 int ledger_commit(struct ledger *l, struct mh_err *err)
 {
 	FAULT_POINT("commit.before");
-	if (run(l, "COMMIT", err) != 0)
+	if (step(l, "COMMIT", &l->commit, err) != 0)
 		return -1;
 	FAULT_POINT("commit.after");
 	return 0;

@@ -376,6 +376,15 @@ static int from_doc(struct outcome *o, const struct outcome_expect *expect,
 	return 0;
 }
 
+/* Its file may have served another job before, and after a power failure be that one's
+ * again. Shims of the first builds write no number, and have a file of their own. */
+static int check_number(struct json_object *in, int64_t n, struct mh_err *err)
+{
+	if (n == 0 || json_opt_i64(in, "n", n) == n)
+		return 0;
+	return mh_err_set(err, MH_E_PROTO, "it is of another job");
+}
+
 int outcome_from_result(const char *text, size_t len, const struct outcome_expect *expect,
 			struct outcome *ret, struct mh_err *err)
 {
@@ -383,7 +392,7 @@ int outcome_from_result(const char *text, size_t len, const struct outcome_expec
 	CLEAN(outcome) struct outcome o = { 0 };
 
 	if (json_parse_object(text, len, &in, err) != 0 ||
-	    from_doc(&o, expect, in, err) != 0)
+	    check_number(in, expect->n, err) != 0 || from_doc(&o, expect, in, err) != 0)
 		return mh_err_wrap(err, "result.json");
 	*ret = o;
 	o = (struct outcome){ 0 };

@@ -61,6 +61,7 @@ struct outcome_expect {
 		*outputs; /* names of the job's output artifacts; NULL: not known here */
 	size_t output_count;
 	int64_t outputs_min; /* of the action entry: so many must be there */
+	int64_t n; /* the job's number; 0: any */
 	bool no_variables; /* a third party's: its operation takes none */
 };
 

@@ -17,4 +17,8 @@
 #define SHIM_PROTOCOL        1
 #define SHIM_PROTOCOL_OLDEST 1 /* that this agent speaks too */
 
+/* In a job's directory, perhaps: a file of zeros that may become result.json, with spaces
+ * behind the text where there were more of them. */
+#define RESULT_SPARE "result.json.spare.tmp"
+
 #endif

@@ -250,19 +250,20 @@ static int start_process(const struct shim_start *start, struct shim *s,
 			 struct mh_err *err)
 {
 	CLEAN(fd) int spec_fd = -1;
-	CLEAN(fd) int listen_fd = -1;
 	pid_t pid;
 
 	if (fs_memfd_sealed("job-spec", start->spec, strlen(start->spec), &spec_fd,
 			    err) != 0 ||
-	    listen_socket(start->dir_fd, &listen_fd, err) != 0 ||
+	    (*start->listen_fd < 0 &&
+	     listen_socket(start->dir_fd, start->listen_fd, err) != 0) ||
 	    connect_socket(start->dir_fd, &s->socket_fd, err) != 0)
 		return -1;
 	FAULT_POINT("spawn.before");
-	if (zygote_spawn(
-		    start->zygote,
-		    (const int[]){ spec_fd, start->dir_fd, listen_fd, start->keep_fd },
-		    start->keep_fd < 0 ? ZYGOTE_FDS_MIN : ZYGOTE_FDS_MAX, &pid, err) != 0)
+	if (zygote_spawn(start->zygote,
+			 (const int[]){ spec_fd, start->dir_fd, *start->listen_fd,
+					start->keep_fd },
+			 start->keep_fd < 0 ? ZYGOTE_FDS_MIN : ZYGOTE_FDS_MAX, &pid,
+			 err) != 0)
 		return -1;
 	FAULT_POINT("spawn.after");
 	s->is_child = true;

@@ -35,6 +35,7 @@ struct shim_start {
 	struct zygote *zygote; /* borrowed */
 	const char *spec; /* its JSON; goes into a sealed memory file */
 	int dir_fd; /* the job's directory; borrowed */
+	int *listen_fd; /* the caller's: where it is to listen; -1: made, and left open */
 	int keep_fd; /* a lock that the shim keeps to its end; borrowed; -1: none */
 };
 

@@ -25,6 +25,7 @@ struct zygote {
 	bool json; /* how shims log */
 	pid_t *shims; /* not reaped yet, owned */
 	size_t shim_count, shim_cap;
+	bool unsure; /* a shim may have been started whose pid was not told */
 };
 
 /* --- starting a program ---------------------------------------------------------- */
@@ -297,6 +298,11 @@ static int ask(struct zygote *z, const int *fds, int count, pid_t *ret,
 	return 0;
 }
 
+bool zygote_is_sure(const struct zygote *z)
+{
+	return !z->unsure;
+}
+
 /* Should a shim have been started whose pid was not told: of two, the one that does
  * not get the job's lock leaves at once. */
 int zygote_spawn(struct zygote *z, const int *fds, int count, pid_t *ret,
@@ -311,6 +317,7 @@ int zygote_spawn(struct zygote *z, const int *fds, int count, pid_t *ret,
 	log_event(LOG_LEVEL_WARN, "shim.no_zygote", "a job is started the slower way",
 		  LOG_ERR(&why), LOG_END);
 	end_zygote(z);
+	z->unsure = true;
 	if (spawn_directly(z, fds, count, ret, err) != 0)
 		return -1;
 	remember(z, *ret);

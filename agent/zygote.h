@@ -39,4 +39,8 @@ void zygote_reap(struct zygote *z);
 int zygote_spawn(struct zygote *z, const int *fds, int count, pid_t *ret,
 		 struct mh_err *err) MH_MUST_CHECK;
 
+/* Whether each shim that was ever started is known: true until a zygote failed to tell.
+ */
+bool zygote_is_sure(const struct zygote *z);
+
 #endif

@@ -81,7 +81,9 @@ static int take_lock(bool *ret_got, int *ret_fd, struct mh_err *err)
 		return 0;
 	if (clock_boot_id(boot_id, err) != 0)
 		return -1;
-	if (ftruncate(fd, 0) != 0)
+	/* A lock that served another job has zeros in it, as many as there are letters.
+	 */
+	if (st.st_size != (off_t)strlen(boot_id) && ftruncate(fd, 0) != 0)
 		return mh_err_sys(err, "the job's lock");
 	if (fs_write_fd(fd, boot_id, strlen(boot_id), err) != 0)
 		return mh_err_wrap(err, "the job's lock");

@@ -67,6 +67,9 @@ static int make_dir(const struct shim *s, const char *name, struct mh_err *err)
 {
 	int rc = mkdirat(s->workdir_fd, name, 0700);
 
+	/* Of a workspace that served another job, and is as good as new. */
+	if (rc != 0 && errno == EEXIST && fs_is_empty_dir(s->workdir_fd, name))
+		rc = 0;
 	if (rc != 0 && errno == EEXIST) {
 		/* An idempotent job may run again where an earlier try left things. */
 		if (fs_remove_tree_at(s->workdir_fd, name, err) != 0)

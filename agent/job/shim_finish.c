@@ -65,6 +65,7 @@ static struct json_object *compose(struct shim *s, const char *tail)
 	doc = result_to_json(r);
 	json_put_i64(doc, "version", RESULT_VERSION);
 	json_put_str(doc, "boot_id", s->boot_id);
+	json_put_i64(doc, "n", s->spec.n);
 	if (r->variables && r->kind == RESULT_SUCCESS)
 		json_put_obj(doc, "variables", json_object_get(r->variables));
 	json_put_obj(doc, "outputs", json_object_get(s->packed));
@@ -104,6 +105,41 @@ static int sync_name(const struct shim *s, struct mh_err *err)
 	return fs_sync_fd(jobs_fd, "jobs", err);
 }
 
+/* A file that is there already costs less than a new one, and less still when it keeps
+ * its size: spaces behind a text are no matter. */
+static int fill_spare(int fd, const char *text, struct mh_err *err)
+{
+	CLEAN(free) char *padded = NULL;
+	size_t len = strlen(text);
+	struct stat st;
+
+	if (fstat(fd, &st) != 0)
+		return mh_err_sys(err, "look at the file for result.json");
+	if (st.st_size <= (off_t)len)
+		return fs_write_fd(fd, text, len, err);
+	padded = mh_alloc((size_t)st.st_size);
+	memcpy(padded, text, len);
+	memset(padded + len, ' ', (size_t)st.st_size - len);
+	return fs_write_fd(fd, padded, (size_t)st.st_size, err);
+}
+
+/* By rename, as ever. */
+static int write_soft(const struct shim *s, const char *text, struct mh_err *err)
+{
+	CLEAN(fd)
+	int fd = openat(s->jobdir_fd, RESULT_SPARE,
+			O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0)
+		return fs_write_atomic_at(s->jobdir_fd, "result.json", text, strlen(text),
+					  0600, err);
+	if (fill_spare(fd, text, err) != 0)
+		return mh_err_wrap(err, "result.json");
+	if (renameat(s->jobdir_fd, RESULT_SPARE, s->jobdir_fd, "result.json") != 0)
+		return mh_err_sys(err, "rename to result.json");
+	return 0;
+}
+
 static int write_result(struct shim *s, struct mh_err *err)
 {
 	CLEAN(free) char *tail = logpipe_tail(&s->log);
@@ -113,8 +149,7 @@ static int write_result(struct shim *s, struct mh_err *err)
 	FAULT_POINT("job_before_result");
 	/* A connected agent makes the outcome durable itself, in its ledger. */
 	if (s->agents.count)
-		return fs_write_atomic_at(s->jobdir_fd, "result.json", text, strlen(text),
-					  0600, err);
+		return write_soft(s, text, err);
 	if (sync_outputs(s, err) != 0 || sync_name(s, err) != 0)
 		return -1;
 	return fs_write_durable_at(s->jobdir_fd, "result.json", text, strlen(text), 0600,

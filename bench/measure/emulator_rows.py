@@ -192,7 +192,7 @@ def fsyncs(scene, plan):
     jobs = plan.n(100)
     agent = [Series(f"agent, {slots} at a time", "per job", [_agent_syncs(scene, plan, slots, jobs)],
                     limit=limit)
-             for slots, limit in ((1, ("<=", 3, "value")), (8, None))]
+             for slots, limit in ((1, ("<=", 3, "value")), (8, ("<=", 1, "value")))]
     syncs = Syncs(scene.path("emulator.strace"))
     server = Server(scene, "synced-emulator", before=syncs.before())
     server.declare()

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "lib/base/str.h"
 
@@ -316,4 +317,19 @@ int fs_memfd_sealed(const char *name, const void *data, size_t len, int *ret_fd,
 		return mh_err_sys(err, "seal memory file %s", name);
 	*ret_fd = steal_fd(&fd);
 	return 0;
+}
+
+bool fs_is_empty_dir(int dirfd, const char *name)
+{
+	const int how = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	int saved = errno;
+	CLEAN(fd) int fd = openat(dirfd, name, how);
+	char two[64] __attribute__((aligned(8))); /* "." and "..": 24 bytes each */
+	long n = fd < 0 ? -1 : syscall(SYS_getdents64, fd, two, sizeof two);
+
+	/* A third entry would not fit, and comes with the next call. */
+	if (n >= 0 && n <= 48)
+		n = syscall(SYS_getdents64, fd, two, sizeof two);
+	errno = saved;
+	return n == 0;
 }

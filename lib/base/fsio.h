@@ -52,4 +52,7 @@ int fs_lock_holder(int fd, pid_t *ret_pid, struct mh_err *err) MH_MUST_CHECK;
 int fs_memfd_sealed(const char *name, const void *data, size_t len, int *ret_fd,
 		    struct mh_err *err) MH_MUST_CHECK;
 
+/* Whether that is a directory, no link to one, and nothing is in it. */
+bool fs_is_empty_dir(int dirfd, const char *name);
+
 #endif

@@ -115,7 +115,7 @@ class Host:
             return [d for d in ("jobs", "work") for _ in os.listdir(self.state(d))]
 
         equal(os.stat(self.state()).st_mode & 0o777, 0o711, "mode of the state directory")
-        equal(sorted(n for n in os.listdir(self.state()) if not n.startswith("ledger.db-")),
+        equal(sorted(n for n in os.listdir(self.state()) if not n.startswith("ledger.db-") and n != "spare"),
               ["agent.lock", "control", "jobs", "ledger.db", "reserve", "work"], "what is in the state directory")
         wait_for(lambda: not left(), what=f"directories to be cleaned: {[os.listdir(self.state(d)) for d in ('jobs', 'work')]}")
         with sqlite3.connect(f"file:{self.state('ledger.db')}?mode=ro", uri=True) as db:
