@@ -294,15 +294,33 @@ int admin_snapshot_delete(const struct admin_call *call, struct json_object *out
 
 /* ---- restoring ---- */
 
+/* Beside the place it will have, so that what takes time and space, and may fail, is done
+ * before anything changes. */
+static int prepare_git(const struct place *p, struct mh_err *err)
+{
+	CLEAN(free) char *from = mh_format("%s/git", p->dir);
+	CLEAN(free) char *to = mh_format("%s/tmp/git", p->settings->data_dir);
+	struct stat st;
+
+	if (p->settings->git_root || stat(from, &st) != 0)
+		return 0;
+	if (fs_remove_tree_at(AT_FDCWD, to, err) != 0)
+		return -1;
+	return tree_copy(from, to, false, err);
+}
+
 static int restore_git(const struct place *p, struct mh_err *err)
 {
-	CLEAN(free) char *git = mh_format("%s/git", p->settings->data_dir);
+	CLEAN(free) char *from = mh_format("%s/tmp/git", p->settings->data_dir);
+	CLEAN(free) char *to = mh_format("%s/git", p->settings->data_dir);
 
 	if (p->settings->git_root)
 		return 0;
-	if (fs_remove_tree_at(AT_FDCWD, git, err) != 0)
+	if (fs_remove_tree_at(AT_FDCWD, to, err) != 0)
 		return -1;
-	return copy_part(p->dir, p->settings->data_dir, "git", false, err);
+	if (rename(from, to) != 0 && errno != ENOENT)
+		return mh_err_sys(err, "%s", to);
+	return 0;
 }
 
 /* The same key opens what the rows hold sealed. */
@@ -350,7 +368,8 @@ static int restore(struct op_ctx *ctx, const struct place *p, struct mh_err *err
 
 	if (check_key(p, err) != 0 || events_last(ctx->store, &last_event, err) != 0 ||
 	    copy_part(p->dir, p->settings->data_dir, "objects", true, err) != 0 ||
-	    store_copy_from(ctx->store, db, err) != 0 || restore_git(p, err) != 0)
+	    prepare_git(p, err) != 0 || store_copy_from(ctx->store, db, err) != 0 ||
+	    restore_git(p, err) != 0)
 		return -1;
 	return settle(ctx, last_event, err);
 }

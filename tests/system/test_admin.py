@@ -1,14 +1,16 @@
 #!/usr/bin/python3
 """The admin interface: who may use it, what it says to bad input, and the virtual clock."""
 import os
+import shutil
+import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from mh import pipes  # noqa: E402
 from mh.admin import Admin, Refused  # noqa: E402
-from mh.programs import Place  # noqa: E402
-from mh.tap import check, equal, raises, run, story  # noqa: E402
+from mh.programs import EMULATOR, Place  # noqa: E402
+from mh.tap import check, equal, raises, run, skip, story  # noqa: E402
 
 DAY = 24 * 3600 * 1000
 START = "2026-01-01T00:00:00Z"
@@ -65,6 +67,44 @@ def a_page_of_a_web_site_is_refused():
         e = refused(Admin(place.emulator("--admin")).call, "PUT", "clock", {"mode": "virtual"},
                     {"Origin": "http://evil.example"})
         equal(e.status, 403)
+
+
+# Runs in a network namespace of its own, where 10.9.8.7 is this host: an address that is not the loopback's.
+ELSEWHERE = """
+import json, subprocess, sys, urllib.error, urllib.request
+emulator, directory, remote = sys.argv[1:4]
+subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+subprocess.run(["ip", "address", "add", "10.9.8.7/32", "dev", "lo"], check=True)
+p = subprocess.Popen([emulator, "--listen", "10.9.8.7:4599", "--data-dir", directory, "--admin", "--admin-remote=" + remote])
+try:
+    for _ in range(100):
+        try:
+            urllib.request.urlopen("http://10.9.8.7:4599/_millhand/health", timeout=5)
+            break
+        except OSError:
+            try:
+                p.wait(0.1)
+            except subprocess.TimeoutExpired:
+                pass
+    try:
+        print(urllib.request.urlopen("http://10.9.8.7:4599/_millhand/admin/clock", timeout=5).status)
+    except urllib.error.HTTPError as e:
+        print(e.code, json.load(e)["__type"])
+finally:
+    p.terminate()
+    p.wait()
+"""
+
+
+@story
+def other_hosts_are_refused_unless_they_are_asked_for():
+    with Place() as place:
+        tried = subprocess.run(["unshare", "-n", "true"], capture_output=True, text=True)
+        if tried.returncode != 0 or not shutil.which("ip"):
+            skip("no network namespace here")
+        for remote, answer in (("false", "403 AccessDenied"), ("true", "200")):
+            done = place.run(["unshare", "-n", sys.executable, "-c", ELSEWHERE, EMULATOR, place.path(remote), remote])
+            equal(done.stdout.strip(), answer)
 
 
 @story

@@ -60,6 +60,10 @@ def a_restore_brings_everything_back_in_the_running_server():
         w = World(place)
         w.half_way()
         before = view(w.emulator)
+        git = os.path.join(w.emulator.data_dir, "git", "repo.git")
+        os.makedirs(git)
+        with open(os.path.join(git, "description"), "w") as f:
+            f.write("before")
         made = w.admin.post("snapshots", name="half")
         equal((made["name"], made["time_ms"]), ("half", START_MS))
         w.admin.advance(days=1)  # the build times out
@@ -68,8 +72,12 @@ def a_restore_brings_everything_back_in_the_running_server():
         w.cp.start_pipeline_execution(name="p")
         check(view(w.emulator) != before, "it went on")
         for _ in range(2):
+            with open(os.path.join(git, "description"), "w") as f:
+                f.write("after")
             w.admin.post("snapshots/half/restore")
             equal(view(w.emulator), before)
+            with open(os.path.join(git, "description")) as f:
+                equal(f.read(), "before", "git's files")
             equal(w.admin.now_ms(), START_MS)
             w.cp.put_job_success_result(jobId=w.job["id"])  # the worker goes on
             w.s3.delete_object(Bucket="box", Key="kept")
