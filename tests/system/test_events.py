@@ -1,9 +1,11 @@
 #!/usr/bin/python3
 """EventBridge's events: their fields, their order, and that none is lost on its way to file, HTTP target and stream."""
+import http.client
 import http.server
 import json
 import os
 import re
+import socket
 import sys
 import threading
 
@@ -375,6 +377,47 @@ def a_client_that_hears_nothing_for_longer_than_the_idle_timeout_stays():
         pipes.create(w.cp)
         quiet.wait(3)
         check(not quiet.ended, "the stream is open")
+
+
+@story
+def a_client_that_does_not_read_is_cut_off():
+    with Place() as place:
+        emulator = place.emulator("--idle-timeout", "1s")
+        cp = emulator.client("codepipeline")
+        pipes.create_types(cp)
+        pipes.create(cp, mode="PARALLEL")
+        api = http.client.HTTPConnection("127.0.0.1", emulator.port, timeout=60)
+
+        def call(operation, **body):
+            api.request("POST", "/", json.dumps(body), {"X-Amz-Target": f"CodePipeline_20150709.{operation}"})
+            text = api.getresponse().read()
+            return json.loads(text) if text else {}
+
+        def make_events():
+            job = call("PollForJobs", actionTypeId=pipes.type_of("Src"))["jobs"][0]
+            call("AcknowledgeJob", jobId=job["id"], nonce=job["nonce"])
+            call("PutJobFailureResult", jobId=job["id"], failureDetails={
+                "type": "JobFailed", "message": "x", "externalExecutionId": "%" * 1500})
+            call("StartPipelineExecution", name="p")
+
+        def state(port):
+            """Of the emulator's end of the connection from this port, in hexadecimal: 1 is established."""
+            with open("/proc/net/tcp") as f:
+                for line in f:
+                    words = line.split()
+                    if words[1].endswith(f":{emulator.port:04X}") and words[2].endswith(f":{port:04X}"):
+                        return int(words[3], 16)
+            return 0
+
+        make_events()
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            deaf.connect(("127.0.0.1", emulator.port))
+            deaf.sendall(b"GET /_millhand/events?after=0 HTTP/1.1\r\nHost: x\r\n\r\n")
+            port = deaf.getsockname()[1]
+            wait_for(lambda: state(port) == 1, what="the connection")
+            # What the kernel keeps for it is full some time; then nothing moves, for longer than a second.
+            wait_for(lambda: make_events() or state(port) != 1, 60, "the end of the connection")
 
 
 @story
