@@ -51,7 +51,7 @@ class Wall:
             "stages": [
                 {"name": "Source", "actions": [{
                     "name": "Checkout", "namespace": "checkout", "outputArtifacts": [{"name": "Stones"}],
-                    "configuration": {"RepositoryName": "wall", "BranchName": "main"},
+                    "configuration": {"RepositoryName": "wall", "BranchName": "main", "PollForSourceChanges": "false"},
                     "actionTypeId": {"category": "Source", "owner": "AWS", "provider": "CodeCommit", "version": "1"}}]},
                 dict({"name": "Deploy", "actions": [{
                     "name": "Lay", "inputArtifacts": [{"name": "Stones"}],
@@ -110,13 +110,14 @@ def a_release_that_its_check_refuses_is_rolled_back_by_a_real_agent():
     with Place() as place:
         w = Wall(place, beforeEntry=gate("FAIL", COMPARE), onSuccess=gate("ROLLBACK", rule(
             "Commands", "Healthy", commands=[f"grep -q good {place.path('site')}/text", "test #{checkout.BranchName} = main"])))
-        w.repository.commit({"text": "good one\n"}, "good one")
         os.makedirs(place.path("site"))
         lay = f"cp text {place.path('site')}/text; echo $MILLHAND_CONFIG_APPLICATIONNAME >> {place.path('site')}/log"
         place.agent(place.agent_conf(w.emulator.endpoint, [
             action(place, lay, provider="Ship", category="Invoke", inputs=[1, 1], outputs=[0, 0]),
             {"category": "Invoke", "owner": "Custom", "provider": "Shell", "version": "1", "plugin": "command"}],
             allow_command_from_pipeline=True, **FAST))
+        w.ended(w.first, "Failed")  # there is nothing to go back to
+        equal(w.latest()["pipelineExecutionId"], w.first)
         good = w.start("good two\n")
         w.ended(good, "Succeeded")
         bad = w.start("bad\n")
