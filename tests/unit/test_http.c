@@ -171,6 +171,62 @@ static void part_goes_into_the_file_at_its_offset(void **state)
 	assert_string_equal(edge, "bcxx");
 }
 
+struct tapped {
+	int64_t bytes;
+	bool bad; /* another byte than the server's, or too early */
+};
+
+static void on_tap(void *ctx, const struct http_answer *so_far, const void *data,
+		   size_t len)
+{
+	struct tapped *t = ctx;
+	const char *text = data;
+
+	if (so_far->file_bytes != t->bytes || !http_answer_header(so_far, "X-Test"))
+		t->bad = true;
+	for (size_t i = 0; i < len; i++)
+		t->bad = t->bad || text[i] != (t->bytes == 0 && i == 0 ? 'b' : 'x');
+	t->bytes += (int64_t)len;
+}
+
+/* In pieces of whatever size curl reads, of which some are held back for the next. */
+static void bytes_of_a_file_are_tapped_as_they_are_written_also_up_to_a_cut(void **state)
+{
+	struct fixture *f = *state;
+	static const struct http_reply replies[] = {
+		{ .text = HTTP_OK(3000001) "X-Test: 1\r\n\r\nb", .filler = 3000000 },
+		{ 0 }
+	};
+	static const int64_t cuts[] = { 0, 1, 16384, 100001, 3000000 };
+
+	f->server = http_server_start(replies);
+	for (size_t i = 0; i < ARRAY_LEN(cuts); i++) {
+		CLEAN(fd) int fd = temp_file("", 0);
+		CLEAN(free) char *url = url_of(f, "/");
+		CLEAN(outcome) struct outcome o = { 0 };
+		struct tapped t = { 0 };
+		struct http_request r = { .method = "GET",
+					  .url = url,
+					  .answer_fd = fd,
+					  .cut_above = cuts[i] ? 1000 : 0,
+					  .cut_at = cuts[i],
+					  .tap = on_tap,
+					  .tap_ctx = &t };
+		int64_t wanted = cuts[i] ? cuts[i] : 3000001;
+		struct stat st;
+		char last = 0;
+
+		exchange(f, &r, &o);
+		assert_int_equal(o.status, 200);
+		assert_false(t.bad);
+		assert_true(o.file_bytes == wanted && t.bytes == wanted);
+		assert_int_equal(fstat(fd, &st), 0);
+		assert_true(st.st_size == wanted);
+		assert_int_equal(pread(fd, &last, 1, wanted - 1), 1);
+		assert_int_equal(last, wanted == 1 ? 'b' : 'x');
+	}
+}
+
 static void body_file_is_sent_whole_and_left_open(void **state)
 {
 	struct fixture *f = *state;
@@ -358,6 +414,8 @@ int main(void)
 		HTTP_TEST(head_tells_headers_and_no_body),
 		HTTP_TEST(error_pages_are_answers_and_go_to_memory),
 		HTTP_TEST(part_goes_into_the_file_at_its_offset),
+		HTTP_TEST(
+			bytes_of_a_file_are_tapped_as_they_are_written_also_up_to_a_cut),
 		HTTP_TEST(body_file_is_sent_whole_and_left_open),
 		HTTP_TEST(connection_is_kept_and_waiting_is_idle),
 		HTTP_TEST(slow_but_steady_is_no_stall),
