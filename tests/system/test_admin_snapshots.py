@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from mh import pipes  # noqa: E402
@@ -140,6 +141,57 @@ def events_go_on_with_new_numbers_after_a_restore():
         equal(ids, sorted(set(ids)), "numbers grow")
         wait_for(lambda: short(read_file(w.events))[-1:] == ["Pipeline FAILED"], what="the file's end")
         equal(read_file(w.events)[-3:], stream.events()[-3:], "what happened after the last restore")
+
+
+def killed_in(emulator, ms, method, path, body=b"{}"):
+    """Sends a request, and kills the emulator so long after it."""
+    c = http.client.HTTPConnection("127.0.0.1", emulator.port, timeout=20)
+    c.request(method, "/_millhand/admin/" + path, body)
+    threading.Event().wait(ms / 1000)
+    emulator.kill()
+    c.close()
+
+
+@story
+def a_kill_in_a_restore_leaves_one_state_or_the_other():
+    with Place() as place:
+        w = World(place)
+        w.half_way()
+        w.admin.post("snapshots", name="half")
+        half = view(w.emulator)
+        w.s3.put_object(Bucket="box", Key="kept", Body=b"after")
+        w.cp.put_job_success_result(jobId=w.job["id"])
+        later, emulator = view(w.emulator), w.emulator
+        ends = set()
+        for i in range(4):
+            killed_in(emulator, 3 * i, "POST", "snapshots/half/restore")
+            emulator = place.emulator("--admin", name=f"life{i}")
+            now = view(emulator)
+            check(now in (half, later), "neither the one nor the other")
+            ends.add(now == half)
+            if now == half:  # and it works on
+                emulator.client("s3").put_object(Bucket="box", Key="kept", Body=b"after")
+                emulator.client("codepipeline").put_job_success_result(jobId=w.job["id"])
+                later = view(emulator)
+        print(f"# restored: {sorted(ends)}")
+
+
+@story
+def a_kill_while_a_snapshot_is_made_leaves_a_whole_one_or_none():
+    with Place() as place:
+        w = World(place)
+        w.half_way()
+        half, emulator = view(w.emulator), w.emulator
+        for i in range(3):
+            killed_in(emulator, 4 * i, "POST", "snapshots", b'{"name":"s"}')
+            emulator = place.emulator("--admin", name=f"life{i}")
+            admin = Admin(emulator)
+            if not admin.get("snapshots")["snapshots"]:
+                admin.post("snapshots", name="s")
+            emulator.client("s3").put_object(Bucket="box", Key="kept", Body=b"after")
+            admin.post("snapshots/s/restore")
+            equal(view(emulator), half)
+            admin.delete("snapshots/s")
 
 
 # ---- determinism ----
