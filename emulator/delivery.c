@@ -5,6 +5,7 @@
 #include <sodium.h>
 #include <string.h>
 
+#include "emulator/builtin/git.h"
 #include "emulator/engine/webhooks.h"
 #include "emulator/seal.h"
 #include "lib/base/json.h"
@@ -81,7 +82,9 @@ static int check_sender(const struct webhook *w, struct json_object *definition,
 
 struct lookup {
 	const char *token;
+	bool pull_request;
 	struct webhook webhook;
+	char *repository; /* of a pull request that may start something; or NULL */
 };
 
 static int not_found(struct api_error *err)
@@ -99,7 +102,11 @@ static int tx_lookup(struct op_ctx *ctx, void *arg, struct api_error *err)
 
 	if (webhooks_find_token(ctx->store, l->token, &l->webhook, &found, &e) != 0)
 		return api_fail_internal(err, &e);
-	return found ? 0 : not_found(err);
+	if (!found)
+		return not_found(err);
+	return l->pull_request
+		       ? engine_webhook_repository(ctx, &l->webhook, &l->repository, err)
+		       : 0;
 }
 
 struct outcome {
@@ -155,6 +162,17 @@ static int take_body(const struct delivery *d, struct json_object **ret,
 	return 0;
 }
 
+/* GitHub does not tell which files a pull request changes: the repository does. */
+static struct json_object *files_of_pull(const struct delivery *d, const char *repository,
+					 struct json_object *body)
+{
+	struct json_object *pull = json_opt_object(body, "pull_request");
+
+	return git_changed_files(d->settings, repository,
+				 json_opt_str(json_opt_object(pull, "base"), "sha", ""),
+				 json_opt_str(json_opt_object(pull, "head"), "sha", ""));
+}
+
 static void log_outcome(const struct webhook *w, const struct outcome *o)
 {
 	log_event(LOG_LEVEL_INFO, o->id[0] ? "webhook.started" : "webhook.ignored",
@@ -163,9 +181,11 @@ static void log_outcome(const struct webhook *w, const struct outcome *o)
 }
 
 static int serve(struct writer *writer, const struct creds_key *key,
-		 const struct delivery *d, const struct webhook *w,
+		 const struct delivery *d, const struct lookup *l,
 		 struct json_object **ret, struct api_error *err)
 {
+	const struct webhook *w = &l->webhook;
+	CLEAN(json) struct json_object *files = NULL;
 	CLEAN(json) struct json_object *definition = NULL;
 	CLEAN(json) struct json_object *body = NULL;
 	struct outcome o = { .event = { .token = d->token, .event = d->event } };
@@ -177,6 +197,9 @@ static int serve(struct writer *writer, const struct creds_key *key,
 	    take_body(d, &body, err) != 0)
 		return -1;
 	o.event.body = body;
+	if (l->repository)
+		files = files_of_pull(d, l->repository, body);
+	o.event.files = files;
 	if (writer_call(writer, tx_deliver, &o, NULL, err) != 0)
 		return -1;
 	log_outcome(w, &o);
@@ -190,14 +213,17 @@ int delivery_serve(struct writer *writer, const struct creds_key *key,
 		   const struct delivery *d, struct json_object **ret,
 		   struct api_error *err)
 {
-	struct lookup l = { .token = d->token };
+	struct lookup l = { .token = d->token,
+			    .pull_request = d->event &&
+					    strcmp(d->event, "pull_request") == 0 };
 	int rc;
 
 	if (writer_call(writer, tx_lookup, &l, NULL, err) != 0)
 		return -1;
-	rc = serve(writer, key, d, &l.webhook, ret, err);
+	rc = serve(writer, key, d, &l, ret, err);
 	if (rc != 0)
 		rc = keep_failure(writer, &l.webhook, err);
 	webhook_done(&l.webhook);
+	free(l.repository);
 	return rc;
 }

@@ -23,6 +23,7 @@ struct delivery {
 	const char *sha256; /* X-Hub-Signature-256: sha256=<hex> */
 	const char *event; /* X-GitHub-Event */
 	const struct sockaddr *from; /* NULL: not known */
+	const struct settings *settings; /* where repositories are */
 };
 
 /* *ret: the answer, an object, the caller's: {"pipelineExecutionId"} or {"ignored"}, why

@@ -234,6 +234,7 @@ static enum MHD_Result answer_webhook(const struct request *r,
 		.sha256 = server_header(connection, "X-Hub-Signature-256"),
 		.event = server_header(connection, "X-GitHub-Event"),
 		.from = info ? info->client_addr : NULL,
+		.settings = front->settings,
 	};
 	CLEAN(json) struct json_object *answer = NULL;
 	struct api_error err = { 0 };

@@ -5,6 +5,8 @@
 
 #include "lib/base/str.h"
 
+#define FILES_MAX_BYTES (1024 * 1024) /* of which the first names are looked at */
+
 /* What git is told of its surroundings: nothing of the user's or the machine's. */
 static const char *const git_env[] = {
 	"PATH=/usr/local/bin:/usr/bin:/bin",
@@ -134,6 +136,21 @@ char *git_words(const struct buf *errors)
 	return words;
 }
 
+struct json_object *git_names(const struct buf *out)
+{
+	struct json_object *names = json_object_new_array();
+	const char *p = buf_text(out), *end = p + out->len;
+
+	while (p < end && json_object_array_length(names) < GIT_NAMES_MAX) {
+		CLEAN(free) char *name = mh_strndup(p, (size_t)(end - p));
+
+		p += strlen(name) + 1;
+		git_make_utf8(name); /* fails without memory alone */
+		(void)json_object_array_add(names, json_object_new_string(name));
+	}
+	return names;
+}
+
 void git_make_utf8(char *s)
 {
 	while (*s != '\0') {
@@ -147,4 +164,35 @@ void git_make_utf8(char *s)
 			*s++ = '?';
 		}
 	}
+}
+
+static bool is_commit(const char *text)
+{
+	size_t len = strlen(text);
+
+	return (len == 40 || len == 64) && strspn(text, "0123456789abcdef") == len;
+}
+
+struct json_object *git_changed_files(const struct settings *settings,
+				      const char *repository, const char *base,
+				      const char *head)
+{
+	CLEAN(free) char *range = mh_concat(base, "...", head);
+	const char *const argv[] = { "diff", "--name-only", "--no-renames", "-z", range,
+				     "--",   NULL };
+	CLEAN(buf) struct buf out = BUF_INIT(FILES_MAX_BYTES);
+	CLEAN(buf) struct buf errors = BUF_INIT(GIT_ERROR_TEXT_MAX);
+	CLEAN(free) char *dir = NULL;
+	struct task t = { .settings = settings, .cancel_fd = -1 };
+	struct json_object *files = NULL;
+	int code = 1;
+
+	if (is_commit(base) && is_commit(head) && git_full_name_is_valid(repository))
+		dir = git_find(settings, repository);
+	if (dir &&
+	    git_run(&t, dir, argv, &out, -1, GIT_QUICK_TIMEOUT_MS, &code, &errors) == 0 &&
+	    code == 0)
+		files = git_names(&out);
+	task_done(&t);
+	return files;
 }

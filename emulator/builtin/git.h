@@ -26,6 +26,15 @@ int git_run(struct task *t, const char *git_dir, const char *const *argv, struct
 	    int out_fd, int64_t timeout_ms, int *ret_code,
 	    struct buf *errors) MH_MUST_CHECK;
 
+#define GIT_NAMES_MAX 100
+/* The first names of a list with a NUL behind each (git's -z), as a JSON list. */
+struct json_object *git_names(const struct buf *out);
+/* The names of files that head changes since it left base (both are commits), the first
+ * of them; NULL when that cannot be said. The caller releases it. */
+struct json_object *git_changed_files(const struct settings *settings,
+				      const char *repository, const char *base,
+				      const char *head);
+
 /* git's own words, on one line; the caller frees them. */
 char *git_words(const struct buf *errors);
 /* Text of a commit may be in any encoding: bytes that are no UTF-8 become '?'. */

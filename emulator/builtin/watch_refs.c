@@ -176,22 +176,10 @@ static struct json_object *read_files(const struct look *l, const char *old,
 				     "--no-renames", "-z", old,
 				     commit,         "--", NULL };
 	CLEAN(buf) struct buf out = BUF_INIT(FILES_MAX_BYTES);
-	struct json_object *files;
-	const char *p, *end;
 
 	if (!old || git(l, argv, &out) != 0)
 		return NULL;
-	files = json_object_new_array();
-	p = buf_text(&out);
-	end = p + out.len;
-	while (p < end && json_object_array_length(files) < GIT_EVENT_FILES_MAX) {
-		CLEAN(free) char *name = mh_strndup(p, (size_t)(end - p));
-
-		p += strlen(name) + 1;
-		git_make_utf8(name); /* fails without memory alone */
-		(void)json_object_array_add(files, json_object_new_string(name));
-	}
-	return files;
+	return git_names(&out);
 }
 
 /* ---- handing it on ---- */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "emulator/engine/sources.h"
+#include "emulator/engine/triggers.h"
 #include "emulator/jsonpath.h"
 #include "lib/base/buf.h"
 
@@ -191,6 +192,111 @@ static int target(struct op_ctx *ctx, struct json_object *definition, struct pip
 	return 0;
 }
 
+/* ---- pull requests (semantics E13) ---- */
+
+static const char *const pull_events[][2] = {
+	{ "opened", "OPEN" },
+	{ "reopened", "OPEN" },
+	{ "synchronize", "UPDATED" },
+	{ "closed", "CLOSED" },
+};
+
+static const char *pull_event(struct json_object *body)
+{
+	const char *action = json_opt_str(body, "action", "");
+
+	for (size_t i = 0; i < ARRAY_LEN(pull_events); i++) {
+		if (strcmp(pull_events[i][0], action) == 0)
+			return pull_events[i][1];
+	}
+	return NULL;
+}
+
+/* Whether pull requests are the business of the pipeline's triggers. */
+static bool takes_pulls(const struct pipeline *p, struct json_object *action)
+{
+	struct json_object *type = json_opt_object(action, "actionTypeId");
+
+	return list_length(json_opt_array(p->declaration, "triggers")) > 0 &&
+	       strcmp(json_opt_str(type, "owner", ""), "AWS") == 0 &&
+	       strcmp(json_opt_str(type, "provider", ""), "CodeStarSourceConnection") ==
+		       0;
+}
+
+static struct json_object *origin_of_pull(struct json_object *pull)
+{
+	struct json_object *user = json_opt_object(pull, "user");
+	struct json_object *o = json_object_new_object();
+
+	json_put_str(o, "author-display-name", json_opt_str(user, "login", NULL));
+	json_put_str(o, "author-id", json_opt_str(user, "login", NULL));
+	json_put_str(o, "author-date", json_opt_str(pull, "updated_at", NULL));
+	json_put_str(o, "provider-type", "GitHub");
+	json_put_str(o, "commit-message", json_opt_str(pull, "title", NULL));
+	return o;
+}
+
+static int start_by_pull(struct op_ctx *ctx, const struct pipeline *p,
+			 struct json_object *action, const struct hook_event *e,
+			 char ret_id[STR_UUID_SIZE], const char **ret_why,
+			 struct api_error *err)
+{
+	struct json_object *pull = json_opt_object(e->body, "pull_request");
+	struct json_object *head = json_opt_object(pull, "head");
+	CLEAN(json) struct json_object *origin = origin_of_pull(pull);
+	const struct git_event event = {
+		.repository = json_opt_str(json_opt_object(action, "configuration"),
+					   "FullRepositoryId", ""),
+		.branch = json_opt_str(json_opt_object(pull, "base"), "ref", NULL),
+		.pull_request = pull_event(e->body),
+		.source_branch = json_opt_str(head, "ref", NULL),
+		.commit = json_opt_str(head, "sha", NULL),
+		.files = e->files,
+		.origin = origin,
+	};
+
+	*ret_why = "no trigger of the pipeline is about this pull request";
+	if (!event.branch || !event.source_branch || !event.commit)
+		return api_fail(err, "ValidationException",
+				"The body is no pull request: base.ref, head.ref and "
+				"head.sha are needed");
+	if (!event.pull_request)
+		return 0; /* a label, an assignment */
+	return engine_git_event_for(ctx, p, &event, ret_id, err);
+}
+
+int engine_webhook_repository(struct op_ctx *ctx, const struct webhook *w, char **ret,
+			      struct api_error *err)
+{
+	CLEAN(pipeline) struct pipeline p = { 0 };
+	CLEAN(json) struct json_object *definition = NULL;
+	struct json_object *action = NULL;
+	struct api_error ignored = { 0 }; /* the delivery tells it */
+	struct mh_err e = MH_ERR_INIT;
+
+	*ret = NULL;
+	if (json_parse_object(w->definition, strlen(w->definition), &definition, &e) != 0)
+		return api_fail_internal(err, &e);
+	if (target(ctx, definition, &p, &action, &ignored) == 0 &&
+	    takes_pulls(&p, action))
+		*ret = mh_strdup(json_opt_str(json_opt_object(action, "configuration"),
+					      "FullRepositoryId", NULL));
+	return 0;
+}
+
+/* ---- one delivery ---- */
+
+/* Starts the pipeline as the event asks for; *ret_id stays "" when it does not. */
+static int start_by(struct op_ctx *ctx, const struct webhook *w, const struct pipeline *p,
+		    struct json_object *action, const struct hook_event *e,
+		    char ret_id[STR_UUID_SIZE], const char **ret_why,
+		    struct api_error *err)
+{
+	if (e->event && strcmp(e->event, "pull_request") == 0 && takes_pulls(p, action))
+		return start_by_pull(ctx, p, action, e, ret_id, ret_why, err);
+	return start(ctx, w, p, e, ret_id, err);
+}
+
 int engine_webhook_deliver(struct op_ctx *ctx, const struct hook_event *e,
 			   char ret_id[STR_UUID_SIZE], const char **ret_why,
 			   struct api_error *err)
@@ -217,9 +323,9 @@ int engine_webhook_deliver(struct op_ctx *ctx, const struct hook_event *e,
 		*ret_why = "the body does not pass the webhook's filters";
 		return 0;
 	}
-	if (start(ctx, &w, &p, e, ret_id, err) != 0)
+	if (start_by(ctx, &w, &p, action, e, ret_id, ret_why, err) != 0)
 		return -1;
-	return note_success(ctx, &w, err);
+	return ret_id[0] ? note_success(ctx, &w, err) : 0;
 }
 
 int engine_webhook_failed(struct op_ctx *ctx, const char *token, const char *code,

@@ -23,6 +23,10 @@ struct hook_event {
 int engine_webhook_deliver(struct op_ctx *ctx, const struct hook_event *e,
 			   char ret_id[STR_UUID_SIZE], const char **ret_why,
 			   struct api_error *err) MH_MUST_CHECK;
+/* The repository of the connection that the webhook's target action is, when pull
+ * requests may start its pipeline; else *ret is NULL. The caller frees it. */
+int engine_webhook_repository(struct op_ctx *ctx, const struct webhook *w, char **ret,
+			      struct api_error *err) MH_MUST_CHECK;
 /* Keeps what went wrong with a delivery. */
 int engine_webhook_failed(struct op_ctx *ctx, const char *token, const char *code,
 			  const char *message, struct api_error *err) MH_MUST_CHECK;

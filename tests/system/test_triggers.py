@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from mh.admin import Admin  # noqa: E402
@@ -247,6 +248,44 @@ def a_pipeline_made_anew_is_not_started_by_what_was_before():
         git.commit({"a": "3"}, "no longer its branch")
         commit = git.commit({"a": "4"}, "its branch", "next")
         equal(w.wait(3)[-1], ("PollForSourceChanges", commit))
+
+
+def post(url, body, **headers):
+    request = urllib.request.Request(url, data=json.dumps(body).encode(), method="POST",
+                                     headers={k.replace("_", "-"): v for k, v in headers.items()})
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return json.load(answer)
+
+
+@story
+def pull_requests_that_are_delivered_start_it():
+    with Place() as place:
+        w, git = World(place), Git(place, "me/app")
+        base = git.commit({"src/a": "0", "docs/a": "0"}, "first")
+        w.cp.create_pipeline(pipeline=pipeline(connection(), push(
+            {"branches": {"includes": ["main"]}, "events": ["OPEN", "UPDATED"], "filePaths": {"includes": ["src/**"]}},
+            kind="pullRequest"), mode="QUEUED"))
+        url = w.cp.put_webhook(webhook={
+            "name": "pulls", "targetPipeline": "p", "targetAction": "Source", "authentication": "UNAUTHENTICATED",
+            "authenticationConfiguration": {}, "filters": [{"jsonPath": "$.pull_request"}]})["webhook"]["url"]
+        head = git.commit({"src/a": "1"}, "mend", "feature/x")
+        git.git("reset", "-q", "--hard", base)
+        paper = git.commit({"docs/a": "1"}, "papers", "feature/docs")
+
+        def pull(action, sha, branch="feature/x", to="main"):
+            return post(url, {"action": action, "pull_request": {
+                "title": "Mend", "user": {"login": "me"}, "base": {"ref": to, "sha": base},
+                "head": {"ref": branch, "sha": sha}}}, X_GitHub_Event="pull_request")
+
+        for words in (("closed", head), ("labeled", head), ("opened", paper, "feature/docs"),
+                      ("opened", head, "feature/x", "next")):
+            check("ignored" in pull(*words), str(words))
+        check("pipelineExecutionId" in pull("opened", head), "opened")
+        equal(w.wait(2), [("WebhookV2", head)])
+        source = next(a for a in w.outputs() if a["actionName"] == "Source")
+        equal(source["output"]["outputVariables"]["BranchName"], "feature/x", "the run is of the source branch")
+        check("pipelineExecutionId" in pull("synchronize", head), "updated")
+        equal(w.wait(3)[-1], ("WebhookV2", head))
 
 
 @story

@@ -2,6 +2,8 @@
  * (semantics E12, E13, E15). */
 #include "tests/unit/engine_world.h"
 
+#include "emulator/engine/triggers.h"
+
 static int setup(void **state)
 {
 	struct world *w = world_new(15);
@@ -115,6 +117,98 @@ static void a_deleted_pipelines_revisions_are_forgotten(void **state)
 	assert_string_not_equal(before, after);
 }
 
+/* ---- the filters of triggers ---- */
+
+#define PUSH(entry) "{\"push\":[" entry "]}"
+#define PULL(entry) "{\"pullRequest\":[" entry "]}"
+#define OPENED      "OPEN", "feature"
+
+static const struct {
+	const char *git, *branch, *tag, *pull, *source;
+	const char *files; /* JSON */
+	bool created, matches;
+} filter_rows[] = {
+	/* no filters: pushes to the action's own branch, main */
+	{ "{}", "main", NULL, NULL, NULL, NULL, false, true },
+	{ "{}", "other", NULL, NULL, NULL, NULL, false, false },
+	{ "{}", NULL, "v1", NULL, NULL, NULL, false, false },
+	{ "{}", "main", NULL, OPENED, NULL, false, false },
+	{ PUSH("{}"), "any", NULL, NULL, NULL, NULL, false, true },
+	{ PUSH("{}"), NULL, "v1", NULL, NULL, NULL, false, false },
+	/* a kind that is not declared starts nothing */
+	{ PULL("{}"), "main", NULL, NULL, NULL, NULL, false, false },
+	{ PUSH("{}"), "main", NULL, OPENED, NULL, false, false },
+	/* entries are alternatives, their parts are not */
+	{ PUSH("{\"branches\":{\"includes\":[\"a\"]}},{\"tags\":{\"includes\":[\"v*\"]}"
+	       "}"),
+	  "a", NULL, NULL, NULL, NULL, false, true },
+	{ PUSH("{\"branches\":{\"includes\":[\"a\"]}},{\"tags\":{\"includes\":[\"v*\"]}"
+	       "}"),
+	  NULL, "v1", NULL, NULL, NULL, false, true },
+	{ PUSH("{\"branches\":{\"includes\":[\"a\"]}},{\"tags\":{\"includes\":[\"v*\"]}"
+	       "}"),
+	  "b", NULL, NULL, NULL, NULL, false, false },
+	/* excludes win; without includes all are in */
+	{ PUSH("{\"branches\":{\"excludes\":[\"a*\"]}}"), "b", NULL, NULL, NULL, NULL,
+	  false, true },
+	{ PUSH("{\"branches\":{\"excludes\":[\"a*\"]}}"), "ab", NULL, NULL, NULL, NULL,
+	  false, false },
+	{ PUSH("{\"branches\":{\"includes\":[\"a*\"],\"excludes\":[\"ab\"]}}"), "ab",
+	  NULL, NULL, NULL, NULL, false, false },
+	/* files */
+	{ PUSH("{\"branches\":{},\"filePaths\":{\"includes\":[\"src/**\"]}}"), "a", NULL,
+	  NULL, NULL, "[\"docs/a\",\"src/b\"]", false, true },
+	{ PUSH("{\"branches\":{},\"filePaths\":{\"includes\":[\"src/**\"]}}"), "a", NULL,
+	  NULL, NULL, "[\"docs/a\"]", false, false },
+	{ PUSH("{\"branches\":{},\"filePaths\":{\"includes\":[\"src/**\"]}}"), "a", NULL,
+	  NULL, NULL, "[\"src/b\"]", true, false },
+	{ PUSH("{\"branches\":{},\"filePaths\":{\"includes\":[\"src/**\"]}}"), "a", NULL,
+	  NULL, NULL, NULL, false, false },
+	{ PUSH("{\"branches\":{},\"filePaths\":{\"excludes\":[\"docs/**\"]}}"), "a", NULL,
+	  NULL, NULL, "[\"docs/a\"]", false, false },
+	/* pull requests */
+	{ PULL("{}"), "main", NULL, OPENED, NULL, false, true },
+	{ PULL("{\"events\":[\"CLOSED\"]}"), "main", NULL, OPENED, NULL, false, false },
+	{ PULL("{\"events\":[\"CLOSED\",\"OPEN\"]}"), "main", NULL, OPENED, NULL, false,
+	  true },
+	{ PULL("{\"branches\":{\"includes\":[\"feature\"]}}"), "main", NULL, OPENED, NULL,
+	  false, false },
+	{ PULL("{\"branches\":{\"includes\":[\"main\"]}}"), "main", NULL, OPENED, NULL,
+	  false, true },
+};
+
+static struct json_object *parsed(const char *text)
+{
+	struct json_object *o = NULL;
+	struct mh_err err;
+
+	if (text)
+		assert_ok(json_parse(text, strlen(text), &o, &err), &err);
+	return o;
+}
+
+static void filters_of_triggers_decide_as_they_are_documented(void **state)
+{
+	(void)state; /* none */
+	for (size_t i = 0; i < ARRAY_LEN(filter_rows); i++) {
+		CLEAN(json) struct json_object *git = parsed(filter_rows[i].git);
+		CLEAN(json) struct json_object *files = parsed(filter_rows[i].files);
+		const struct git_event e = {
+			.repository = "me/app",
+			.branch = filter_rows[i].branch,
+			.tag = filter_rows[i].tag,
+			.pull_request = filter_rows[i].pull,
+			.source_branch = filter_rows[i].source,
+			.commit = "c0ffee",
+			.created = filter_rows[i].created,
+			.files = files,
+		};
+
+		if (trigger_matches(git, "main", &e) != filter_rows[i].matches)
+			fail_msg("row %zu: %s", i, filter_rows[i].git);
+	}
+}
+
 /* ---- what deployments tell ---- */
 
 static void a_deployment_has_no_single_targets(void **state)
@@ -156,6 +250,7 @@ int main(void)
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			a_deleted_pipelines_revisions_are_forgotten, setup, teardown),
+		cmocka_unit_test(filters_of_triggers_decide_as_they_are_documented),
 		cmocka_unit_test_setup_teardown(a_deployment_has_no_single_targets, setup,
 						teardown),
 	};
