@@ -38,6 +38,7 @@ struct world {
 	/* What of the invariants looks through the whole history is checked after each
 	 * call, or once in so many. */
 	unsigned history_every, checks;
+	int64_t changes; /* of rows, up to the last check */
 	struct json_object
 		*answers[4096]; /* kept until the end, so that tests may borrow */
 	size_t answer_count;
