@@ -394,6 +394,10 @@ def a_client_that_does_not_read_is_cut_off():
             return json.loads(text) if text else {}
 
         def make_events():
+            for _ in range(10):
+                make_event()
+
+        def make_event():
             job = call("PollForJobs", actionTypeId=pipes.type_of("Src"))["jobs"][0]
             call("AcknowledgeJob", jobId=job["id"], nonce=job["nonce"])
             call("PutJobFailureResult", jobId=job["id"], failureDetails={
