@@ -10,8 +10,8 @@
  * it all the same, its queryable property is honoured.
  *
  * Rules of conditions that AWS has functions or machines for are offered the same way, by
- * aws = "Rule/LambdaInvoke/1" and "Rule/Commands/1". The job of a Commands rule has the
- * configuration key `command`: its commands as one shell script.
+ * aws = "Rule/LambdaInvoke/1" and "Rule/Commands/1". The job of a Commands action or
+ * rule has the configuration key `command`: its commands as one shell script.
  *
  * An offer wins over what the emulator would do itself (S3, CodeCommit), but an approval
  * stays a person's. What follows a job (time limit, continuations, artifacts, variables)

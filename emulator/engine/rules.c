@@ -167,24 +167,6 @@ static int judge(struct op_ctx *ctx, struct run *r, struct action_execution *rul
 
 /* ---- starting ---- */
 
-/* What workers are told of commands: one shell script. */
-static void put_commands(struct json_object *config, struct json_object *declared)
-{
-	struct json_object *list = json_opt_array(declared, "commands");
-	char *script = mh_strdup("set -e");
-
-	for (size_t i = 0; list && i < json_object_array_length(list); i++) {
-		char *longer = mh_format(
-			"%s\n%s", script,
-			json_object_get_string(json_object_array_get_idx(list, i)));
-
-		free(script);
-		script = longer;
-	}
-	json_put_str(config, "command", script);
-	free(script);
-}
-
 static struct json_object *declared_config(struct json_object *declared)
 {
 	struct json_object *out = json_object_new_object();
@@ -198,15 +180,13 @@ static struct json_object *declared_config(struct json_object *declared)
 }
 
 static int resolve(struct op_ctx *ctx, const struct run *r, struct json_object *declared,
-		   const struct rule_type *type, int64_t before_seq,
-		   struct json_object **ret, struct mh_err *err)
+		   int64_t before_seq, struct json_object **ret, struct mh_err *err)
 {
 	CLEAN(json) struct json_object *as_action = json_object_new_object();
-	struct json_object *config = declared_config(declared);
 
-	if (type->kind == RULE_COMMANDS)
-		put_commands(config, declared);
-	json_put_obj(as_action, "configuration", config);
+	json_put_obj(as_action, "configuration", declared_config(declared));
+	json_put_obj(as_action, "commands",
+		     json_object_get(json_opt_array(declared, "commands")));
 	return action_config(ctx, r, as_action, before_seq, ret, err);
 }
 
@@ -274,7 +254,7 @@ static int check_served(struct op_ctx *ctx, struct rule_begin *b, struct mh_err 
 static int prepare(struct op_ctx *ctx, struct rule_begin *b, struct mh_err *err)
 {
 	if (check_served(ctx, b, err) != 0 ||
-	    resolve(ctx, b->run, b->declared, b->type, INT64_MAX, &b->config, err) != 0)
+	    resolve(ctx, b->run, b->declared, INT64_MAX, &b->config, err) != 0)
 		return -1;
 	b->rule.resolved_masked = json_object_get(b->config);
 	return action_artifacts(ctx, b->run, b->declared, &b->rule, err);
@@ -369,8 +349,7 @@ int rule_config(struct op_ctx *ctx, const struct work *w, struct json_object **r
 
 	if (!declared)
 		return -1;
-	return resolve(ctx, &w->run, declared, rule_type_find(w->action.type),
-		       w->action.seq, ret, err);
+	return resolve(ctx, &w->run, declared, w->action.seq, ret, err);
 }
 
 int rule_time_out(struct op_ctx *ctx, struct work *w, struct mh_err *err)

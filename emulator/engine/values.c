@@ -116,12 +116,36 @@ static int add_outputs(struct op_ctx *ctx, const struct run *r, int64_t before_s
 	return add_outputs_of(ctx, r->exec.seq, before_seq, values, err);
 }
 
+/* What workers are told of the commands of a Commands action or rule: one shell script.
+ */
+static void put_commands(struct json_object *config, struct json_object *declared)
+{
+	struct json_object *list = json_opt_array(declared, "commands");
+	char *script;
+
+	if (!list || json_object_array_length(list) == 0)
+		return;
+	script = mh_strdup("set -e");
+
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		char *longer = mh_format(
+			"%s\n%s", script,
+			json_object_get_string(json_object_array_get_idx(list, i)));
+
+		free(script);
+		script = longer;
+	}
+	json_put_str(config, "command", script);
+	free(script);
+}
+
 int action_config(struct op_ctx *ctx, const struct run *r, struct json_object *declared,
 		  int64_t before_seq, struct json_object **ret, struct mh_err *err)
 {
 	CLEAN(json) struct json_object *config = action_declared_config(r, declared);
 	CLEAN(json) struct json_object *values = service_values(r);
 
+	put_commands(config, declared);
 	if (add_outputs(ctx, r, before_seq, values, err) != 0)
 		return -1;
 	return variables_resolve_all(config, values, ret, err);

@@ -8,14 +8,15 @@
 	"{'category':'" category "','owner':'Custom','provider':'" provider              \
 	"','version':'1'}"
 
-static char aws_types[][24] = { "Build/CodeBuild/1", "Deploy/CodeDeploy/1",
-				"Deploy/S3/1" };
+static char aws_types[][24] = { "Build/CodeBuild/1", "Deploy/CodeDeploy/1", "Deploy/S3/1",
+				"Build/Commands/1" };
 static char custom_types[][32] = { "Build/Custom/CodeBuild/1", "Deploy/Custom/Ship/1",
-				   "Deploy/Custom/Ship/1" };
+				   "Deploy/Custom/Ship/1", "Build/Custom/Shell/1" };
 static struct settings_offer offers[] = {
 	{ aws_types[0], custom_types[0] },
 	{ aws_types[1], custom_types[1] },
 	{ aws_types[2], custom_types[2] },
+	{ aws_types[3], custom_types[3] },
 };
 
 static int setup(void **state)
@@ -196,6 +197,29 @@ static void a_continuation_and_the_time_limit_are_those_of_custom_actions(void *
 	assert_string_equal(action_error(w), "Timeout");
 }
 
+static void commands_come_as_one_script(void **state)
+{
+	struct world *w = *state;
+	CLEAN(free) char *filler = mh_alloc(901);
+	CLEAN(free) char *build = NULL;
+	CLEAN(free) char *script = NULL;
+	struct json_object *jobs;
+
+	memset(filler, 'x', 900);
+	build = mh_format(
+		"{'name':'B','actionTypeId':" AWS(
+			"Build", "Commands") ",'inputArtifacts':[{'name':'Code'}],"
+					     "'commands':['echo #{src.Who}',"
+					     "'echo %s','echo %s']}",
+		filler, filler);
+	script = mh_format("set -e\necho me\necho %s\necho %s", filler, filler);
+	create(w, build);
+	jobs = poll_type(w, CUSTOM("Build", "Shell"), "");
+	assert_string_equal(
+		text_at(jobs, "[0].data.actionConfiguration.configuration.command"),
+		script);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -203,6 +227,7 @@ int main(void)
 		T(the_job_has_the_custom_type_and_the_views_that_of_aws),
 		T(polls_for_it_need_no_custom_type),
 		T(it_is_off_by_default),
+		T(commands_come_as_one_script),
 		T(the_queryable_property_of_an_existing_custom_type_is_honoured),
 		T(an_offer_wins_over_what_the_emulator_does_itself),
 		T(a_continuation_and_the_time_limit_are_those_of_custom_actions),
