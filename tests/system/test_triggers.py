@@ -319,6 +319,42 @@ def a_new_object_starts_its_pipeline_at_once():
 
 
 @story
+def a_revision_that_is_put_starts_it_once():
+    with Place() as place:
+        w, git = World(place), Git(place, "app")
+        commits = [git.commit({"a": str(n)}, str(n)) for n in range(3)]
+        w.cp.create_pipeline(pipeline=pipeline(codecommit(), mode="QUEUED"))
+        w.wait(1)
+
+        def put(revision):
+            return w.cp.put_action_revision(pipelineName="p", stageName="Source", actionName="Source", actionRevision={
+                "revisionId": revision, "revisionChangeId": "1", "created": 1700000000})
+
+        equal(put(commits[2])["newRevision"], False, "the creation's execution took it")
+        first, again = put(commits[0]), put(commits[0])
+        equal((first["newRevision"], again["newRevision"]), (True, False))
+        equal(first["pipelineExecutionId"], again["pipelineExecutionId"])
+        equal(w.wait(2), [("PutActionRevision", commits[0])], "an older commit, as it was put")
+
+
+@story
+def a_start_may_name_the_version_of_an_object():
+    with Place() as place:
+        w = World(place)
+        objects = w.emulator.client("s3")
+        objects.create_bucket(Bucket="uploads")
+        objects.put_bucket_versioning(Bucket="uploads", VersioningConfiguration={"Status": "Enabled"})
+        versions = [objects.put_object(Bucket="uploads", Key="src.zip", Body=str(n).encode())["VersionId"]
+                    for n in range(2)]
+        w.cp.create_pipeline(pipeline=pipeline(s3(), mode="QUEUED"))
+        w.cp.start_pipeline_execution(name="p", sourceRevisions=[
+            {"actionName": "Source", "revisionType": "S3_OBJECT_VERSION_ID", "revisionValue": versions[0]}])
+        equal(w.wait(2), [("StartPipelineExecution", versions[0])])
+        raises("ValidationException", w.cp.start_pipeline_execution, name="p", sourceRevisions=[
+            {"actionName": "Source", "revisionType": "COMMIT_ID", "revisionValue": "c" * 40}])
+
+
+@story
 def a_schedule_starts_pipelines_by_the_clock():
     with Place() as place:
         w = World(place, "--admin", conf="""schedules = (
