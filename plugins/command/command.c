@@ -465,6 +465,17 @@ static void finish(const struct command *c, int status)
 		(void)collect_output(c); /* says itself what went wrong */
 }
 
+/* What was made here and is of no use any more: a workspace that is left empty can serve
+ * the next job. */
+static void tidy(const struct command *c, const char *tmp_dir)
+{
+	char workspace[PATH_MAX];
+
+	(void)snprintf(workspace, sizeof workspace, "%s/workspace", tmp_dir);
+	(void)rmdir(workspace); /* not when there is anything in it */
+	(void)unlink(c->result_file); /* read, if the command wrote one */
+}
+
 static int32_t run(struct mh_job *job, const struct mh_host *host)
 {
 	struct command c = { .job = job,
@@ -480,6 +491,7 @@ static int32_t run(struct mh_job *job, const struct mh_host *host)
 		 put_artifacts(&c) == 0 && put_config(&c) == 0 &&
 		 run_command(&c, &status) == 0)
 		finish(&c, status);
+	tidy(&c, tmp_dir);
 	wanted_close(&c.wanted);
 	return 0;
 }

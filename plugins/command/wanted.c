@@ -66,8 +66,13 @@ void wanted_close(struct wanted *w)
 {
 	if (w->ask_fd >= 0)
 		(void)close(w->ask_fd); /* nothing was written */
-	if (w->dir_fd >= 0)
-		(void)close(w->dir_fd); /* only looked in */
+	if (w->dir_fd < 0)
+		return;
+	/* Who is left must not wait for an answer; and an empty directory can serve the
+	 * next job. The job may have removed them. */
+	(void)unlinkat(w->dir_fd, SCRIPT_NAME, 0);
+	(void)unlinkat(w->dir_fd, ASK_NAME, 0);
+	(void)close(w->dir_fd); /* only looked in */
 }
 
 /* The name comes from the job: a pipe right in its own directory, or no answer. */
