@@ -12,7 +12,7 @@ from measure.table import Row, Series
 
 BYTES = 1 << 30
 
-NGINX = """daemon off; pid {dir}/nginx.pid; error_log {dir}/nginx.err; worker_processes 1;
+NGINX = """daemon off; master_process off; pid {dir}/nginx.pid; error_log {dir}/nginx.err;
 events {{ worker_connections 64; }}
 http {{ access_log off; sendfile on; tcp_nopush on;
   client_body_temp_path {dir}; proxy_temp_path {dir}; fastcgi_temp_path {dir}; uwsgi_temp_path {dir}; scgi_temp_path {dir};
@@ -53,7 +53,6 @@ def _nginx(scene):
     conf = scene.path("nginx.conf")
     with open(conf, "w") as f:
         f.write(NGINX.format(dir=scene.dir, port=port))
-    os.chmod(scene.dir, 0o755)  # its worker is another user when root starts it
     scene.start("nginx", [program, "-c", conf], cpu=None)
     _answers(port, "/")
     return port
