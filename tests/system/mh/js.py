@@ -70,6 +70,18 @@ class Client:
         return lambda **given: self.send(self.operations[method], given)
 
     def send(self, operation, given):
+        answer = self.asked(operation, given)
+        self.answered.add(operation)
+        if operation.startswith(LOOKS) and operation not in CHANGES:
+            again = self.asked_again(operation, given)
+            for _ in range(20):  # what the emulator does itself may have changed it in between
+                if answer == again:
+                    break
+                answer, again = self.asked(operation, given), self.asked_again(operation, given)
+            equal(answer, again, f"{operation} by JavaScript and by Python")
+        return answer
+
+    def asked(self, operation, given):
         self.process.stdin.write(json.dumps({"op": operation, "input": _out(given)}) + "\n")
         self.process.stdin.flush()
         answer = json.loads(self.process.stdout.readline())
@@ -77,11 +89,7 @@ class Client:
             e = answer["error"]
             raise ClientError({"Error": {"Code": e["name"], "Message": e["message"]},
                                "ResponseMetadata": {"HTTPStatusCode": e["status"]}}, operation)
-        self.answered.add(operation)
-        answer = _in(answer["ok"])
-        if operation.startswith(LOOKS) and operation not in CHANGES:
-            equal(answer, self.asked_again(operation, given), f"{operation} by JavaScript and by Python")
-        return answer
+        return _in(answer["ok"])
 
     def asked_again(self, operation, given):
         method = next(m for m, o in self.operations.items() if o == operation)
