@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "emulator/builtin/watch.h"
 #include "emulator/delivery.h"
 #include "lib/base/clock.h"
 #include "lib/base/fault.h"
@@ -200,6 +201,9 @@ static int serve_admin(const struct request *r, struct MHD_Connection *connectio
 	request.path = g.path + strlen(ADMIN_PREFIX);
 	server_allow_idle(r, connection, true);
 	rc = admin_serve(r->server->o.admin, &request, ret, err);
+	/* A snapshot that was restored may watch other repositories. */
+	if (rc == 0 && strstr(request.path, "restore"))
+		watcher_settle(r->server->o.front.watcher);
 	server_allow_idle(r, connection, false);
 	return rc;
 }
