@@ -198,9 +198,10 @@ def slots_are_counted_across_a_reload_also_for_entries_that_are_gone():
 def the_swap_waits_for_the_answer_to_a_poll_and_loses_no_job():
     with Scene() as s:
         s.stub.fault("PollForJobs", "hang")
-        s.start(s.marks.command("old"))
+        # The poll that breaks off is not tried again before the plugins have answered, however slow they are.
+        s.start(s.marks.command("old"), retry_base="3s")
         wait_for(lambda: s.stub.seen("PollForJobs"), what="a poll")
-        s.write(s.marks.command("new"))
+        s.write(s.marks.command("new"), retry_base="3s")
         s.agent.send(signal.SIGHUP)
         s.says("agent.reload")
         job = s.stub.job()
