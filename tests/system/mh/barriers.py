@@ -58,7 +58,8 @@ class Trace:
     def read(self, drop=lambda record: False):
         """What was recorded so far; drop: syncs that are to count as left out."""
         with open(os.path.join(self.dir, "trace")) as f:
-            self.records = [r for r in map(Record, f) if not (r.kind == "sync" and drop(r))]
+            whole = [line for line in f if line.endswith("\n")]  # the last one may still be on its way
+        self.records = [r for r in map(Record, whole) if not (r.kind == "sync" and drop(r))]
         return self
 
     def all(self, kind, pid=None, starts=b""):
