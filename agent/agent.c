@@ -318,6 +318,7 @@ static void ledger_failed_now(struct agent *a, const struct mh_err *err)
 		agent_stop(a, EXIT_FAILED);
 		return;
 	}
+	agent_drop_workspaces(a);
 	a->ledger_at_ms = clock_mono_ms() + retry_patient_ms(a->ledger_failures++, 250,
 							     LEDGER_RETRY_CAP_MS);
 	if (a->ledger_failures == 1)

@@ -61,7 +61,7 @@ static bool keep_for_next(struct agent *a, struct job *job)
 	bool ended = action && !action->sandbox.detach;
 
 	if (job->rec.state != JOB_CLOSED || job->rec.runs != 1 || run->listen_fd < 0 ||
-	    !zygote_is_sure(a->zygote) || a->disk_full)
+	    !zygote_is_sure(a->zygote) || a->disk_full || run->work_dropped)
 		return false;
 	if (run->lock_fd >= 0)
 		(void)close(run->lock_fd); /* gives the lock back */

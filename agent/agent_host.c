@@ -85,6 +85,30 @@ static bool is_open(void *ctx, int64_t n)
 	return false;
 }
 
+static void log_collected(struct agent *a, int64_t n)
+{
+	a->host.collected++;
+	METRIC_INC(METRIC_COLLECTED, NULL);
+	log_event(LOG_LEVEL_WARN, "disk.collected",
+		  "what was kept of a finished job is removed to make room",
+		  LOG_I("n", n), LOG_END);
+}
+
+void agent_drop_workspaces(struct agent *a)
+{
+	for (struct job *job = a->jobs; job; job = job->next) {
+		enum job_state state = job->rec.state;
+
+		if (!job->run->has_dirs || job->run->work_dropped ||
+		    (state != JOB_STORING && state != JOB_OUTCOME &&
+		     state != JOB_REPORTING))
+			continue;
+		job->run->work_dropped = true;
+		jobdir_remove_work(a->dirs, job->rec.n);
+		log_collected(a, job->rec.n);
+	}
+}
+
 /* The oldest directories of jobs that are over, one after the other. One that cannot be
  * removed is not tried again before there was room. */
 static void collect(struct agent *a)
@@ -96,12 +120,8 @@ static void collect(struct agent *a)
 		return;
 	a->host.collected_to = n;
 	a->host.collecting = true;
-	a->host.collected++;
-	METRIC_INC(METRIC_COLLECTED, NULL);
 	jobdir_remove(a->dirs, n);
-	log_event(LOG_LEVEL_WARN, "disk.collected",
-		  "what was kept of a finished job is removed to make room",
-		  LOG_I("n", n), LOG_END);
+	log_collected(a, n);
 }
 
 static void log_low(const struct agent *a, enum host_lack lack)

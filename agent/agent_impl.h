@@ -55,6 +55,7 @@ struct job_run {
 	int target_fd; /* lock of what it needs alone, until its shim has it; -1: none */
 	int64_t target_at_ms; /* look at that lock again then (monotonic) */
 	bool holds_slot, has_dirs;
+	bool work_dropped; /* its work directory went to make room */
 	bool told_queued; /* the log says what it waits for */
 	int quota_taken; /* by its last retry */
 	int64_t stage_ms; /* since when in this stage (monotonic); 0: from an earlier life
@@ -343,6 +344,9 @@ void agent_host_start(struct agent *a); /* and after each reload */
 int64_t agent_host_turn(struct agent *a, int64_t now_ms);
 /* For a commit that found no space: false when nothing was kept back. */
 bool agent_give_reserve(struct agent *a);
+/* For one that found none even so: what jobs filled may be what is missing, and those
+ * that are over need their workspaces no more, recorded or not. */
+void agent_drop_workspaces(struct agent *a);
 /* How many jobs more there are descriptors for. */
 int64_t agent_host_jobs(const struct agent *a);
 

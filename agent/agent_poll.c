@@ -105,7 +105,7 @@ static void judge_offer(struct agent *a, const struct poll_call *p,
 		keep_reoffer(a, known, offer, answer);
 		return;
 	}
-	if (!agent_takes_jobs(a)) {
+	if (!agent_takes_jobs(a) || a->disk_full) {
 		log_event(LOG_LEVEL_INFO, "job.declined",
 			  "offered while the agent takes no more jobs; it will be "
 			  "offered again",

@@ -68,6 +68,8 @@ void jobdir_drop_socket(int dir_fd);
 /* Removes both directories of n, in a thread of libuv's pool: a work directory
  * may hold a hundred thousand files. What a crash leaves, jobdirs_sweep() finds. */
 void jobdir_remove(struct jobdirs *dirs, int64_t n);
+/* Removes the work directory alone: no process of the job may want it any more. */
+void jobdir_remove_work(struct jobdirs *dirs, int64_t n);
 /* Removes the archives alone (a failed job's log, result and work directory stay
  * for people to look at). */
 void jobdir_remove_archives(struct jobdirs *dirs, int64_t n);

@@ -33,6 +33,5 @@ void jobdir_spares_close(struct jobdirs *dirs);
 /* Gives n a spare's directories; false when there is none: they are to be made. */
 bool jobdir_take_spare(struct jobdirs *dirs, int64_t n, struct spare *ret);
 /* The workspace of n alone, in the background. */
-void jobdir_remove_work(struct jobdirs *dirs, int64_t n);
 
 #endif
