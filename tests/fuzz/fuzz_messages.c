@@ -44,7 +44,7 @@ static void close_shim(struct shim *s)
 	handler_done(&s->handler);
 	spec_done(&s->spec);
 	result_done(&s->result);
-	redact_done(&s->log.redact);
+	logpipe_done(&s->log);
 	archiver_done(&s->archiver);
 }
 
