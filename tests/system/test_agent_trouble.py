@@ -118,9 +118,9 @@ def a_start_on_a_full_disk_takes_the_reserve_and_says_so_when_there_is_none():
     for reserve in (True, False):
         with Scene() as s:
             s.start(action(s.place, "true"))
-            wait_for(lambda: "agent.ready" in s.agent.text(), what="the agent")
-            equal(s.agent.stop(), 0, "exit code")
             state, home = s.place.path("agent", "state"), s.place.path("home")
+            wait_for(lambda: os.path.exists(os.path.join(state, "reserve")), what="the reserve")
+            equal(s.agent.stop(), 0, "exit code")
             polls = len(s.stub.seen("PollForJobs"))
             script = (f"mount -t tmpfs -o size=2m none {home} || exit 99; cp -a --sparse=never {state} {home}/kept && "
                       + ("" if reserve else f"rm {home}/kept/reserve && ")
