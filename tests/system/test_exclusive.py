@@ -84,6 +84,7 @@ def an_agent_that_is_killed_keeps_the_order():
         jobs = [w.job("Deploy", inputs={"Src": zip_of({"f": b""})}) for _ in range(4)]
         first = w.start(entry(w, "Deploy"))
         queued(w, 3)
+        w.marks.wait()
         first.kill()
         w.start(name="second")
         wait_for(lambda: "job.adopted" in w.agent.text(), what="the one that runs to be adopted")
