@@ -434,6 +434,7 @@ def too_many_clients_are_turned_away_and_slow_ones_are_hung_up_on():
         for c in slow:
             equal(read_all(c), b"", "hung up on")
             c.close()
+        wait_for(lambda: b'"ok":true' in s.tell(b'{"command":"status"}\n'), what="their places to be free")
         equal(s.mode(), "run")
         for _ in range(50):
             s.connect().close()
