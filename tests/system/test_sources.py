@@ -112,12 +112,14 @@ def need_archive():
 
 
 def hang_once(place):
-    """Puts a git in front that hangs the first time; answers the file that then holds its process id."""
+    """Puts a git in front that hangs the first time it is to make an artifact; answers the file that then holds its
+    process id. (Those who watch the repositories ask git as well.)"""
     fake, flag = place.path("bin"), place.path("held")
     git = shutil.which("git")
     os.makedirs(fake)
     with open(os.path.join(fake, "git"), "w") as f:
-        f.write(f'#!/bin/sh\nif [ ! -e {flag} ]; then echo $$ >{flag}.new; mv {flag}.new {flag}; exec tail -f /dev/null; fi\n'
+        f.write(f'#!/bin/sh\ncase " $* " in *" archive "*) make=y ;; esac\n'
+                f'if [ "$make" ] && [ ! -e {flag} ]; then echo $$ >{flag}.new; mv {flag}.new {flag}; exec tail -f /dev/null; fi\n'
                 f'exec {git} "$@"\n')
     os.chmod(os.path.join(fake, "git"), 0o755)
     place.env["PATH"] = fake + ":" + place.env["PATH"]
