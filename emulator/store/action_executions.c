@@ -326,26 +326,34 @@ int action_executions_latest(struct store *s, const char *pipeline, const char *
 	return read_one(&q, ret, ret_found, err);
 }
 
-int action_executions_page(struct store *s, const char *pipeline, int64_t execution,
-			   int64_t from_seq, int64_t before_seq, int64_t limit,
-			   struct action_execution_list *ret, struct mh_err *err)
+#define PAGE(of, which)                                                                  \
+	"SELECT " COLUMNS " WHERE a." of " = ? AND a.seq >= ? AND a.seq < ?"             \
+	" AND a.condition " which " ORDER BY a.seq DESC LIMIT ?"
+
+/* The newest first, of one execution or of all of the pipeline's. */
+static int read_page(struct store *s, const char *of_execution, const char *of_pipeline,
+		     const char *pipeline, int64_t execution, int64_t from_seq,
+		     int64_t before_seq, int64_t limit, struct action_execution_list *ret,
+		     struct mh_err *err)
 {
 	CLEAN(stmt) struct stmt q;
 	int64_t before = before_seq > 0 ? before_seq : INT64_MAX;
 
 	if (execution)
-		store_query(s, &q,
-			    "SELECT " COLUMNS " WHERE a.execution = ? AND a.seq >= ?"
-			    " AND a.seq < ? AND a.condition = 0"
-			    " ORDER BY a.seq DESC LIMIT ?",
-			    "iiii", execution, from_seq, before, limit);
+		store_query(s, &q, of_execution, "iiii", execution, from_seq, before,
+			    limit);
 	else
-		store_query(s, &q,
-			    "SELECT " COLUMNS " WHERE a.pipeline = ? AND a.seq >= ?"
-			    " AND a.seq < ? AND a.condition = 0"
-			    " ORDER BY a.seq DESC LIMIT ?",
-			    "siii", pipeline, from_seq, before, limit);
+		store_query(s, &q, of_pipeline, "siii", pipeline, from_seq, before,
+			    limit);
 	return read_list(&q, ret, err);
+}
+
+int action_executions_page(struct store *s, const char *pipeline, int64_t execution,
+			   int64_t from_seq, int64_t before_seq, int64_t limit,
+			   struct action_execution_list *ret, struct mh_err *err)
+{
+	return read_page(s, PAGE("execution", "= 0"), PAGE("pipeline", "= 0"), pipeline,
+			 execution, from_seq, before_seq, limit, ret, err);
 }
 
 /* ---- rules ---- */
@@ -379,22 +387,8 @@ int action_executions_rules_page(struct store *s, const char *pipeline, int64_t 
 				 int64_t from_seq, int64_t before_seq, int64_t limit,
 				 struct action_execution_list *ret, struct mh_err *err)
 {
-	CLEAN(stmt) struct stmt q;
-	int64_t before = before_seq > 0 ? before_seq : INT64_MAX;
-
-	if (execution)
-		store_query(s, &q,
-			    "SELECT " COLUMNS " WHERE a.execution = ? AND a.seq >= ?"
-			    " AND a.seq < ? AND a.condition <> 0"
-			    " ORDER BY a.seq DESC LIMIT ?",
-			    "iiii", execution, from_seq, before, limit);
-	else
-		store_query(s, &q,
-			    "SELECT " COLUMNS " WHERE a.pipeline = ? AND a.seq >= ?"
-			    " AND a.seq < ? AND a.condition <> 0"
-			    " ORDER BY a.seq DESC LIMIT ?",
-			    "siii", pipeline, from_seq, before, limit);
-	return read_list(&q, ret, err);
+	return read_page(s, PAGE("execution", "<> 0"), PAGE("pipeline", "<> 0"), pipeline,
+			 execution, from_seq, before_seq, limit, ret, err);
 }
 
 /* ---- artifacts ---- */
